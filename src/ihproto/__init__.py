@@ -1,0 +1,145 @@
+"""The Interhuman streaming protocol, without I/O.
+
+This package is the session layer: typed messages, the rule book, and a state machine for each role. It needs attrs
+and msgspec, and touches neither sockets nor clocks. Around it: `ihproto.wire` puts HTTP/1.1 and WebSocket framing
+under a session, still without I/O; `ihproto.anyio` and `ihproto.trio` move the bytes and tell the time.
+"""
+
+from ihproto.analysis import EngagementReport, QualityReport, SignalReport, WindowAnalysis
+from ihproto.automata import ClientState, ServerState
+from ihproto.clauses import CLAUSES, Clause, Level, clause
+from ihproto.client import ClientSession
+from ihproto.codec import Codec, Envelope
+from ihproto.errorcodes import ERROR_CODES, ErrorCode
+from ihproto.errors import (
+    LocalProtocolError,
+    MalformedMessage,
+    ProtocolError,
+    RemoteProtocolError,
+    Side,
+    Violation,
+)
+from ihproto.events import (
+    BytesToSend,
+    ClientEvent,
+    CloseRequested,
+    CloseToSend,
+    ConfigApplied,
+    SegmentAccepted,
+    SegmentData,
+    SegmentRefused,
+    SegmentStarted,
+    ServerEvent,
+    SessionClosed,
+    SessionExpired,
+    TextToSend,
+    ToSend,
+    Violated,
+    Window,
+    WindowReady,
+)
+from ihproto.media import NominalScanner, SegmentFault, SegmentMedia, SegmentScanner
+from ihproto.messages import (
+    ClientMessage,
+    ConfigOptions,
+    ConversationQualityUpdated,
+    CoverageDegraded,
+    CoverageDropped,
+    EngagementUpdated,
+    Error,
+    FeedbackGenerated,
+    MediaRange,
+    QualityScores,
+    ServerMessage,
+    SessionClose,
+    SessionClosing,
+    SessionConfig,
+    SessionEnded,
+    SessionReady,
+    SessionUpdated,
+    SignalDetected,
+    SignalEnded,
+    SignalUpdated,
+    TimelineEntry,
+    Unknown,
+)
+from ihproto.revisions import INCLUDE_OVERALL, INCLUDE_TIMELINE, REVISIONS, V1, Revision
+from ihproto.rules import ActiveSignal
+from ihproto.server import ServerSession, ServerSettings
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "CLAUSES",
+    "ERROR_CODES",
+    "INCLUDE_OVERALL",
+    "INCLUDE_TIMELINE",
+    "REVISIONS",
+    "V1",
+    "ActiveSignal",
+    "BytesToSend",
+    "Clause",
+    "ClientEvent",
+    "ClientMessage",
+    "ClientSession",
+    "ClientState",
+    "CloseRequested",
+    "CloseToSend",
+    "Codec",
+    "ConfigApplied",
+    "ConfigOptions",
+    "ConversationQualityUpdated",
+    "CoverageDegraded",
+    "CoverageDropped",
+    "EngagementReport",
+    "EngagementUpdated",
+    "Envelope",
+    "Error",
+    "ErrorCode",
+    "FeedbackGenerated",
+    "Level",
+    "LocalProtocolError",
+    "MalformedMessage",
+    "MediaRange",
+    "NominalScanner",
+    "ProtocolError",
+    "QualityReport",
+    "QualityScores",
+    "RemoteProtocolError",
+    "Revision",
+    "SegmentAccepted",
+    "SegmentData",
+    "SegmentFault",
+    "SegmentMedia",
+    "SegmentRefused",
+    "SegmentScanner",
+    "SegmentStarted",
+    "ServerEvent",
+    "ServerMessage",
+    "ServerSession",
+    "ServerSettings",
+    "ServerState",
+    "SessionClose",
+    "SessionClosed",
+    "SessionClosing",
+    "SessionConfig",
+    "SessionEnded",
+    "SessionExpired",
+    "SessionReady",
+    "SessionUpdated",
+    "Side",
+    "SignalDetected",
+    "SignalEnded",
+    "SignalReport",
+    "SignalUpdated",
+    "TextToSend",
+    "TimelineEntry",
+    "ToSend",
+    "Unknown",
+    "Violated",
+    "Violation",
+    "Window",
+    "WindowAnalysis",
+    "WindowReady",
+    "clause",
+]

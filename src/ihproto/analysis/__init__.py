@@ -1,0 +1,23 @@
+"""From analysed windows to events: what a server says about what it saw.
+
+Media time is cut into overlapping windows (`windows`). Somebody, or something, analyses each window; the results go
+through the signal lifecycle (`lifecycle`), the engagement state (`engagement`) and the conversation-quality cadence
+(`quality`), and come out as messages. All of it is plain computation on media seconds.
+"""
+
+from ihproto.analysis.engagement import EngagementTracker
+from ihproto.analysis.lifecycle import SignalLifecycle
+from ihproto.analysis.quality import QualityCadence
+from ihproto.analysis.reports import EngagementReport, QualityReport, SignalReport, WindowAnalysis
+from ihproto.analysis.windows import WindowPlanner
+
+__all__ = [
+    "EngagementReport",
+    "EngagementTracker",
+    "QualityCadence",
+    "QualityReport",
+    "SignalLifecycle",
+    "SignalReport",
+    "WindowAnalysis",
+    "WindowPlanner",
+]

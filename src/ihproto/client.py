@@ -1,0 +1,349 @@
+"""The client's side of a session.
+
+`ClientSession` takes what the server sent (`receive_text`, `receive_bytes`, `receive_close`), judges it by the rule
+book, keeps what a program wants to ask about (contract, config, active signals, engagement, scores), and hands out
+events. What it wants sent is drained with `to_send`. It reads no clock: whoever drives it passes `now`, seconds on any
+clock that never runs backwards, and calls `handle_timeout` at the moment that `next_timeout` names.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+
+from ihproto import messages as m
+from ihproto.automata import ClientState, ClientTrigger, client_automaton
+from ihproto.clauses import Level, clause
+from ihproto.codec import Codec
+from ihproto.errorcodes import ERROR_CODES
+from ihproto.errors import Finding, LocalProtocolError, MalformedMessage, RemoteProtocolError, Side, Violation
+from ihproto.events import BytesToSend, ClientEvent, CloseToSend, SessionClosed, TextToSend, ToSend, Violated
+from ihproto.media import NominalScanner, SegmentMedia, SegmentScanner
+from ihproto.revisions import V1, Revision
+from ihproto.rules import ActiveSignal, SegmentLedger, ServerRules
+
+_TRIGGERS: Mapping[type, ClientTrigger] = {
+    m.SessionReady: ClientTrigger.RECEIVE_READY,
+    m.SessionClosing: ClientTrigger.RECEIVE_CLOSING,
+    m.SessionEnded: ClientTrigger.RECEIVE_ENDED,
+}
+
+#: What is overdue when the deadline passes, for every state that can have one.
+_OVERDUE: Mapping[ClientState, tuple[str, str]] = {
+    ClientState.AWAITING_READY: ("RDY-1", "session.ready did not come; is this an endpoint of this revision?"),
+    ClientState.REFUSED: ("RDY-3", "the session was refused and not closed"),
+    ClientState.FAILED: ("ERR-2", "the error announced a close that did not come"),
+    ClientState.CLOSE_REQUESTED: ("CLS-1", "session.close was not answered"),
+    ClientState.DRAINING: ("CLS-1", "the drain took longer than the server announced"),
+    ClientState.ENDED: ("CLS-1", "the close did not come after session.ended"),
+}
+
+
+class ClientSession:
+    """One session, as its client sees it; the WebSocket under it has just opened.
+
+    Args:
+        now: The present moment, in seconds.
+        revision: The revision of the protocol to speak.
+        strict: Raise `RemoteProtocolError` at the first `must` clause that the server does not keep. Otherwise, and
+            for the other levels always, a `Violated` event is handed out and the session goes on.
+        correlation_id: The `X-Correlation-ID` of the upgrade response, to be compared (HS-9).
+        scanner: Measures the segments that are sent, for `media_seconds_sent`.
+        check_segments: Refuse locally what the contract does not allow (SEG-2, SEG-10), before it is sent.
+        ready_timeout: How long to wait for `session.ready`, in seconds; then the session is closed (RDY-1).
+        drain_grace: How long to wait for the answer to `session.close`, and how much longer than announced for
+            the drain, in seconds; then the session is closed (CLS-1).
+    """
+
+    def __init__(
+        self,
+        now: float,
+        *,
+        revision: Revision = V1,
+        strict: bool = False,
+        correlation_id: str | None = None,
+        scanner: SegmentScanner | None = None,
+        check_segments: bool = True,
+        ready_timeout: float = 30.0,
+        drain_grace: float = 10.0,
+    ) -> None:
+        self._automaton = client_automaton()
+        self._codec = Codec(revision)
+        self._rules = ServerRules(revision, correlation_id)
+        self._rules.errors.segments_sent = 0
+        self._ledger = SegmentLedger()
+        self._scanner = scanner if scanner is not None else NominalScanner()
+        self._strict = strict
+        self._check_segments = check_segments
+        self._drain_grace = drain_grace
+        self._deadline: float | None = now + ready_timeout
+        self._events: deque[ClientEvent] = deque()
+        self._to_send: deque[ToSend] = deque()
+        self._error: m.Error | None = None
+
+    # -- what is known ------------------------------------------------------------------------------
+
+    @property
+    def state(self) -> ClientState:
+        """Where the session stands."""
+        return self._automaton.state
+
+    @property
+    def contract(self) -> m.SessionReady | None:
+        """The server's contract, None before `session.ready` (RDY-2)."""
+        return self._rules.contract
+
+    @property
+    def config(self) -> m.SessionConfig:
+        """The configuration in force, as the server confirmed it last (CFG-2)."""
+        return self._rules.config.in_force
+
+    @property
+    def signals(self) -> Mapping[str, ActiveSignal]:
+        """The signals that are active now, by type, in the order of their detection (SIG-5)."""
+        return MappingProxyType(self._rules.signals.active)
+
+    @property
+    def engagement(self) -> m.EngagementUpdated | None:
+        """The last report of engagement, None before the first (ENG-1)."""
+        return self._rules.engagement.latest
+
+    @property
+    def quality(self) -> m.ConversationQualityUpdated | None:
+        """The last conversation-quality update, None before the first (CQI-1)."""
+        return self._rules.quality.latest
+
+    @property
+    def correlation_id(self) -> str | None:
+        """The id of the session, None before the first envelope (ENV-2)."""
+        return self._rules.envelope.correlation_id
+
+    @property
+    def segments_sent(self) -> int:
+        """How many segments were begun (SEG-1)."""
+        return self._ledger.number
+
+    @property
+    def media_seconds_sent(self) -> float:
+        """Seconds of media in the segments sent whole, as the scanner measured them."""
+        return self._ledger.media_seconds
+
+    # -- what the owner wants -----------------------------------------------------------------------
+
+    def send_config(self, include: Sequence[str] = (), *, goal_dimensions: Sequence[str] | None = None) -> None:
+        """Send a session config; it replaces the one before whole (CFG-1, CFG-4).
+
+        Args:
+            include: The conversation-quality sections wanted (CFG-3).
+            goal_dimensions: The dimensions that feedback is wanted for; None for no feedback (CFG-6).
+
+        Raises:
+            LocalProtocolError: If the session is over.
+        """
+        config = m.SessionConfig(include, goal_dimensions)
+        self._step_locally(ClientTrigger.SEND_CONFIG)
+        self._rules.config.note(config)
+        self._to_send.append(TextToSend(self._codec.encode_client(config)))
+
+    def send_segment(self, data: bytes, *, final: bool = True) -> None:
+        """Send a segment, whole or in pieces (SEG-1).
+
+        Args:
+            data: The segment, or its next piece.
+            final: Whether the segment ends with it.
+
+        Raises:
+            LocalProtocolError: If the server has not sent `session.ready` (RDY-4), if the segment is over the limit of
+                the contract (SEG-2), if it is empty (SEG-10), or after `session.close` (CLS-2). The piece is not sent;
+                a segment of which pieces were sent can only be ended, with an empty final piece, or cut off with
+                `close`.
+        """
+        begins = not self._ledger.under_way
+        size = len(data) if begins else self._ledger.size + len(data)
+        if self._check_segments:
+            self._refuse_locally(self._ledger.oversize(size) if data else None)
+            self._refuse_locally(self._ledger.undersize(size) if final else None)
+        self._step_locally(ClientTrigger.SEND_SEGMENT)
+        if begins:
+            self._rules.errors.segments_sent = self._ledger.begin()
+            self._scanner.begin(self._ledger.number)
+        self._ledger.add(len(data))
+        self._scanner.feed(data)
+        if final:
+            self._ledger.finish()
+            media = self._scanner.finish()
+            if isinstance(media, SegmentMedia):
+                self._ledger.accept(media.seconds)
+        self._to_send.append(BytesToSend(bytes(data), final))
+
+    def end(self, now: float) -> None:
+        """Ask for a graceful close: the server finishes what it accepted, says `session.ended`, and closes (CLS-1).
+
+        Raises:
+            LocalProtocolError: If there is no session to end, if it has been asked already, or if a segment is not
+                finished.
+        """
+        if self._ledger.under_way:
+            what = f"segment {self._ledger.number} is not finished; send its last piece with final=True first"
+            self._refuse_locally(Finding(clause("CLS-1"), what))
+        self._step_locally(ClientTrigger.SEND_SESSION_CLOSE)
+        self._rules.config.note(m.SessionClose())
+        self._deadline = now + self._drain_grace
+        self._to_send.append(TextToSend(self._codec.encode_client(m.SessionClose())))
+
+    def close(self, code: int = 1000, reason: str = "") -> None:
+        """Close at once; what the server has not said yet is lost (CLS-3).
+
+        Args:
+            code: The WebSocket close code.
+            reason: A text of at most 123 bytes in UTF-8.
+
+        Raises:
+            LocalProtocolError: If this side has closed already.
+        """
+        self._step_locally(ClientTrigger.SEND_CLOSE)
+        self._deadline = None
+        self._to_send.append(CloseToSend(code, reason))
+
+    # -- what the server did ------------------------------------------------------------------------
+
+    def receive_text(self, text: str, now: float) -> None:
+        """Take a text message.
+
+        Args:
+            text: The whole message.
+            now: The present moment, in seconds.
+
+        Raises:
+            RemoteProtocolError: If the session is strict and the message breaks a `must` clause. The envelope is among
+                the events all the same.
+        """
+        try:
+            envelope = self._codec.decode_server(text)
+        except MalformedMessage as error:
+            self._blame([error.finding], text, self.state)
+            return
+        message = envelope.message
+        trigger = self._trigger(message)
+        state = self.state
+        found = []
+        if (refusal := self._automaton.step(trigger)) is not None:
+            found.append(refusal)
+        found += self._rules.judge(envelope)
+        self._events.append(envelope)
+        if trigger is not ClientTrigger.RECEIVE_REPORT:
+            self._note(message, trigger, now)
+        if found:
+            self._blame(found, text, state)
+
+    def receive_bytes(self, data: bytes, now: float, *, final: bool = True) -> None:
+        """Take a binary message, or a piece of one: a server never sends any (ENV-5).
+
+        Raises:
+            RemoteProtocolError: If the session is strict.
+        """
+        if final:
+            finding = Finding(clause("ENV-5"), "the server sent a binary message; it sends text only")
+            self._blame([finding], None, self.state)
+
+    def receive_close(self, code: int, reason: str = "") -> None:
+        """Take the peer's close frame (CLS-3); the frame that answers it is the WebSocket library's part.
+
+        Raises:
+            RemoteProtocolError: If the session is strict and a `must` clause forbids the close.
+        """
+        self._end_with(ClientTrigger.RECEIVE_CLOSE, code, reason)
+
+    def receive_lost(self) -> None:
+        """Take note that the connection is gone without a close frame."""
+        self._end_with(ClientTrigger.LOSE, 1006, "")
+
+    # -- time, events and output --------------------------------------------------------------------
+
+    def next_timeout(self) -> float | None:
+        """The moment at which `handle_timeout` wants to be called, None for never."""
+        return self._deadline
+
+    def handle_timeout(self, now: float) -> None:
+        """Act on the time: close a session that is not becoming ready (RDY-1) or not ending (CLS-1).
+
+        Raises:
+            RemoteProtocolError: If the session is strict and a `must` clause was not kept.
+        """
+        if self._deadline is None or now < self._deadline:
+            return
+        state = self.state
+        clause_id, what = _OVERDUE[state]
+        self.close(1000, "timed out")
+        self._blame([Finding(clause(clause_id), what)], None, state)
+
+    def events(self) -> list[ClientEvent]:
+        """Drain what happened, oldest first."""
+        events = list(self._events)
+        self._events.clear()
+        return events
+
+    def to_send(self) -> list[ToSend]:
+        """Drain what must be sent, oldest first."""
+        to_send = list(self._to_send)
+        self._to_send.clear()
+        return to_send
+
+    # -- inside -------------------------------------------------------------------------------------
+
+    def _trigger(self, message: m.ServerMessage | m.Unknown) -> ClientTrigger:
+        if not isinstance(message, m.Error):
+            return _TRIGGERS.get(type(message), ClientTrigger.RECEIVE_REPORT)
+        if self._rules.config.answers_close(message):
+            return ClientTrigger.RECEIVE_CLOSE_REFUSED
+        known = ERROR_CODES.get(message.code)
+        return ClientTrigger.RECEIVE_FATAL_ERROR if known and known.fatal else ClientTrigger.RECEIVE_ERROR
+
+    def _note(self, message: m.ServerMessage | m.Unknown, trigger: ClientTrigger, now: float) -> None:
+        """Keep what follows from a message that is more than a report."""
+        if isinstance(message, m.SessionReady):
+            self._ledger.contract = message
+            self._deadline = None
+        elif isinstance(message, m.SessionClosing):
+            self._deadline = now + message.max_drain_seconds + self._drain_grace
+        elif isinstance(message, m.SessionEnded):
+            self._deadline = now + self._drain_grace
+        elif isinstance(message, m.Error):
+            if trigger is ClientTrigger.RECEIVE_CLOSE_REFUSED:
+                self._deadline = None
+            if trigger is ClientTrigger.RECEIVE_FATAL_ERROR or self.state is ClientState.REFUSED:
+                self._error = message
+
+    def _end_with(self, trigger: ClientTrigger, code: int, reason: str) -> None:
+        state = self.state
+        if state is ClientState.CLOSED:
+            return
+        refusal = self._automaton.step(trigger)
+        self._deadline = None
+        closed = SessionClosed(code, reason, self._rules.ended, self._error)
+        try:
+            if refusal is not None:
+                self._blame([refusal], None, state)
+        finally:
+            self._events.append(closed)
+
+    def _blame(self, found: list[Finding], raw: str | None, state: ClientState) -> None:
+        violations = [
+            Violation(finding.clause, Side.SERVER, state.value, finding.what, finding.path) for finding in found
+        ]
+        self._events.extend(Violated(violation, raw) for violation in violations)
+        if self._strict:
+            for violation in violations:
+                if violation.level is Level.MUST:
+                    raise RemoteProtocolError(violation)
+
+    def _step_locally(self, trigger: ClientTrigger) -> None:
+        self._refuse_locally(self._automaton.refuses(trigger))
+        self._automaton.step(trigger)
+
+    def _refuse_locally(self, finding: Finding | None) -> None:
+        if finding is not None:
+            raise LocalProtocolError(
+                Violation(finding.clause, Side.CLIENT, self.state.value, finding.what, finding.path)
+            )

@@ -1,0 +1,195 @@
+"""Text to typed message and back.
+
+The codec knows the shape of every message of a revision and nothing about sequences: that is the rule book's part.
+What it does not know it hands through (ENV-3); what is broken it refuses with the clause and the JSON path. It never
+repeats a value of the text in an error, only keys and types: a value may be a secret.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Hashable
+from typing import Any
+
+import attrs
+import msgspec
+
+from ihproto import messages as m
+from ihproto.clauses import clause
+from ihproto.errors import Finding, MalformedMessage
+from ihproto.revisions import V1, Revision
+
+_CLOSE_TYPE = "session.close"
+_CLOSE_TEXT = '{"type":"session.close"}'
+
+
+@attrs.frozen
+class Envelope:
+    """A message of the server, typed, together with the text that carried it (ENV-1, ENV-4).
+
+    Attributes:
+        message: What it says; `Unknown` when its type is newer than the revision.
+        type: Its `type` on the wire.
+        timestamp: When the server sent it, ISO 8601 UTC, as sent.
+        correlation_id: The session's id, the same in every envelope (ENV-2).
+        raw: The text exactly as it arrived.
+    """
+
+    message: m.ServerMessage | m.Unknown
+    type: str
+    timestamp: str
+    correlation_id: str
+    raw: str = attrs.field(repr=False)
+
+
+class _Outline(msgspec.Struct, gc=False):
+    type: str
+    timestamp: str
+    correlation_id: str
+    data: msgspec.Raw
+
+
+class Codec:
+    """Encodes and decodes the text messages of one revision.
+
+    Args:
+        revision: The revision to speak.
+    """
+
+    def __init__(self, revision: Revision = V1) -> None:
+        self.revision = revision
+        self._outline = msgspec.json.Decoder(_Outline)
+        self._messages: dict[str, msgspec.json.Decoder[Any]] = {
+            type_: msgspec.json.Decoder(cls) for type_, cls in revision.server_messages.items()
+        }
+        self._object = msgspec.json.Decoder(dict[str, msgspec.Raw])
+        self._text = msgspec.json.Decoder(str)
+        self._config = msgspec.json.Decoder(m.SessionConfig)
+
+    def decode_server(self, text: str) -> Envelope:
+        """Decode what a server sent.
+
+        Args:
+            text: One whole text message.
+
+        Returns:
+            The envelope, with `Unknown` as its message when the type is not of this revision (ENV-3).
+
+        Raises:
+            MalformedMessage: If the text is no envelope (ENV-1), or its data lacks a field or holds a wrong type
+                (the clause of that message).
+        """
+        try:
+            outline = self._outline.decode(text)
+        except (msgspec.DecodeError, UnicodeEncodeError, RecursionError) as error:
+            raise _malformed("ENV-1", error, "$") from None
+        decoder = self._messages.get(outline.type)
+        message: m.ServerMessage | m.Unknown
+        if decoder is None:
+            message = m.Unknown(bytes(outline.data).decode())
+        else:
+            try:
+                message = decoder.decode(outline.data)
+            except (msgspec.DecodeError, RecursionError) as error:
+                clause_id = self.revision.server_messages[outline.type].clause_id
+                raise _malformed(clause_id, error, "$.data") from None
+        return Envelope(message, outline.type, outline.timestamp, outline.correlation_id, text)
+
+    def encode_server(self, message: m.ServerMessage, *, timestamp: str, correlation_id: str) -> str:
+        """Encode what a server says, in its envelope (ENV-1).
+
+        Args:
+            message: What to say.
+            timestamp: ISO 8601 UTC, for example `2025-01-01T00:00:00.000000Z`.
+            correlation_id: The session's id.
+
+        Returns:
+            The text of one text message.
+        """
+        envelope = {
+            "type": message.type,
+            "timestamp": timestamp,
+            "correlation_id": correlation_id,
+            "data": _plain(message),
+        }
+        return msgspec.json.encode(envelope).decode()
+
+    def decode_client(self, text: str) -> m.SessionConfig | m.SessionClose:
+        """Decode what a client sent as text.
+
+        Args:
+            text: One whole text message.
+
+        Returns:
+            A session config, or the request for a graceful close.
+
+        Raises:
+            MalformedMessage: If the text is not a JSON object (CFG-1), or holds an unknown top-level key or a wrong
+                type (CFG-5).
+        """
+        try:
+            keys = self._object.decode(text)
+        except (msgspec.DecodeError, UnicodeEncodeError, RecursionError) as error:
+            raise _malformed("CFG-1", error, "$") from None
+        if "type" in keys and self._is_close(keys["type"]):
+            return m.SessionClose()
+        allowed = self.revision.config_keys
+        for key in keys:
+            if key not in allowed:
+                what = f"a session config has no key {key[:40]!r}; its keys are {', '.join(allowed)}"
+                raise MalformedMessage(Finding(clause("CFG-5"), what, f"$.{key[:40]}"))
+        try:
+            return self._config.decode(text)
+        except msgspec.ValidationError as error:
+            raise _malformed("CFG-5", error, "$") from None
+
+    def _is_close(self, value: msgspec.Raw) -> bool:
+        try:
+            return self._text.decode(value) == _CLOSE_TYPE
+        except msgspec.ValidationError:
+            return False
+
+    def encode_client(self, message: m.SessionConfig | m.SessionClose) -> str:
+        """Encode what a client says in text.
+
+        Args:
+            message: A session config, or the request for a graceful close.
+
+        Returns:
+            The text of one text message.
+        """
+        if isinstance(message, m.SessionClose):
+            return _CLOSE_TEXT
+        return msgspec.json.encode(_plain(message)).decode()
+
+
+def _malformed(clause_id: str, error: Exception, root: str) -> MalformedMessage:
+    """Make msgspec's words ours: the path is taken out of them and set below `root`."""
+    if isinstance(error, UnicodeEncodeError):
+        return MalformedMessage(Finding(clause(clause_id), "the text holds a lone surrogate", root))
+    if isinstance(error, RecursionError):
+        return MalformedMessage(Finding(clause(clause_id), "the JSON is nested too deeply", root))
+    what, _, place = str(error).partition(" - at `$")
+    path = root + place.removesuffix("`")
+    return MalformedMessage(Finding(clause(clause_id), what[:1].lower() + what[1:], path))
+
+
+@functools.cache
+def _fields(cls: Hashable) -> tuple[tuple[str, bool], ...]:
+    nullable: frozenset[str] = getattr(cls, "nullable", frozenset())
+    fields: tuple[attrs.Attribute[Any], ...] = attrs.fields(cls)  # type: ignore[arg-type]
+    return tuple((field.name, field.name in nullable) for field in fields)
+
+
+def _plain(value: Any) -> Any:
+    """An attrs instance as a dict in the order of its fields, without the None that the wire leaves out."""
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    if not attrs.has(type(value)):
+        return value
+    plain = {}
+    for name, nullable in _fields(type(value)):
+        item = getattr(value, name)
+        if item is not None or nullable:
+            plain[name] = _plain(item)
+    return plain

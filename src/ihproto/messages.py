@@ -1,0 +1,362 @@
+"""Every message of the protocol, in both directions, as a frozen class.
+
+A message holds what is said: the fields under `data` of an envelope. How it was framed (`type`, `timestamp`,
+`correlation_id`, the raw text) belongs to the `codec` and to the events. Fields are named as on the wire; times are
+seconds of media since the session began, scores are 0 to 100.
+
+Enumerated words (`probability`, `state`, `signal_type`) are plain strings here: a word that a newer server invents
+must get through (ENV-3), and it is the rule book that says what it thinks of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import ClassVar, TypeAlias
+
+import attrs
+
+Number: TypeAlias = int | float
+
+
+class ServerMessage:
+    """What a server says.
+
+    Attributes:
+        type: The `type` of the envelope that carries it.
+        clause_id: The clause that gives the shape.
+        nullable: Fields that are sent as `null` when they are None; others are left out.
+    """
+
+    __slots__ = ()
+
+    type: ClassVar[str]
+    clause_id: ClassVar[str]
+    nullable: ClassVar[frozenset[str]] = frozenset()
+
+
+class ClientMessage:
+    """What a client says in text; its video travels as binary messages."""
+
+    __slots__ = ()
+
+
+def _names(values: Iterable[str]) -> tuple[str, ...]:
+    if isinstance(values, str):
+        raise TypeError(f"a list of names is wanted here, not one string; write [{values!r}]")
+    return tuple(values)
+
+
+# -- from the client ----------------------------------------------------------------------------
+
+
+@attrs.frozen
+class SessionConfig(ClientMessage):
+    """The session's configuration; it replaces the one before (CFG-1, CFG-4).
+
+    Attributes:
+        include: The conversation-quality sections wanted (CFG-3).
+        goal_dimensions: The dimensions that feedback is wanted for, None for no feedback (CFG-6).
+    """
+
+    include: tuple[str, ...] = attrs.field(default=(), converter=_names)
+    goal_dimensions: tuple[str, ...] | None = attrs.field(default=None, converter=attrs.converters.optional(_names))
+
+
+@attrs.frozen
+class SessionClose(ClientMessage):
+    """Asks for a graceful close: finish what was accepted, then end (CLS-1)."""
+
+
+# -- from the server: the session ---------------------------------------------------------------
+
+
+@attrs.frozen
+class ConfigOptions:
+    """What a session config may contain in this session (RDY-2).
+
+    Attributes:
+        include: Values that `SessionConfig.include` may hold.
+        goal_dimensions: Values that `SessionConfig.goal_dimensions` may hold; None when feedback is not offered.
+        model: Models that may be selected; None where there is no choice.
+    """
+
+    include: tuple[str, ...] = ()
+    goal_dimensions: tuple[str, ...] | None = None
+    model: tuple[str, ...] | None = None
+
+
+@attrs.frozen
+class SessionReady(ServerMessage):
+    """The session stands, and this is its contract (RDY-1, RDY-2).
+
+    Attributes:
+        session_idle_timeout_seconds: Longest silence of the client, in seconds (TMO-1).
+        session_max_duration_seconds: Longest session, in seconds since the upgrade (TMO-2).
+        min_segment_size_bytes: Smallest segment, in bytes.
+        max_segment_size_bytes: Largest segment, in bytes (SEG-2).
+        supported_session_config_options: What a config may contain.
+        min_segment_duration_seconds: Shortest segment, in seconds of media (SEG-4); older contracts leave it out.
+        max_segment_duration_seconds: Longest segment, in seconds of media; None when there is no such limit.
+    """
+
+    type: ClassVar[str] = "session.ready"
+    clause_id: ClassVar[str] = "RDY-2"
+
+    session_idle_timeout_seconds: Number
+    session_max_duration_seconds: Number
+    min_segment_size_bytes: int
+    max_segment_size_bytes: int
+    supported_session_config_options: ConfigOptions
+    min_segment_duration_seconds: Number | None = None
+    max_segment_duration_seconds: Number | None = None
+
+
+@attrs.frozen
+class SessionUpdated(ServerMessage):
+    """The configuration now in force (CFG-2).
+
+    Attributes:
+        include: The conversation-quality sections in force.
+        goal_dimensions: The goal dimensions in force.
+        model: The model in force, where there is a choice.
+    """
+
+    type: ClassVar[str] = "session.updated"
+    clause_id: ClassVar[str] = "CFG-2"
+
+    include: tuple[str, ...] = ()
+    goal_dimensions: tuple[str, ...] | None = None
+    model: str | None = None
+
+
+@attrs.frozen
+class SessionClosing(ServerMessage):
+    """The graceful close was accepted; the server drains (CLS-1).
+
+    Attributes:
+        max_drain_seconds: Longest time the drain may take, in seconds.
+    """
+
+    type: ClassVar[str] = "session.closing"
+    clause_id: ClassVar[str] = "CLS-1"
+
+    max_drain_seconds: Number
+
+
+@attrs.frozen
+class SessionEnded(ServerMessage):
+    """The last message of a session that ended gracefully (CLS-1).
+
+    Attributes:
+        reason: Why it ended, for example `client_shutdown`.
+    """
+
+    type: ClassVar[str] = "session.ended"
+    clause_id: ClassVar[str] = "CLS-1"
+
+    reason: str
+
+
+# -- from the server: analysis ------------------------------------------------------------------
+
+
+@attrs.frozen
+class SignalDetected(ServerMessage):
+    """A type of signal became active (SIG-1).
+
+    Attributes:
+        signal_type: Which signal, for example `agreement` (SIG-6).
+        start: When it began, in media seconds (SIG-4).
+        probability: `low`, `medium` or `high`.
+        rationale: Why the analysis thinks so.
+        modality: Which analyses contributed (SIG-8).
+    """
+
+    type: ClassVar[str] = "signal.detected"
+    clause_id: ClassVar[str] = "SIG-1"
+
+    signal_type: str
+    start: Number
+    probability: str | None = None
+    rationale: str | None = None
+    modality: tuple[str, ...] | None = None
+
+
+@attrs.frozen
+class SignalUpdated(ServerMessage):
+    """An active signal changed (SIG-2).
+
+    Attributes:
+        signal_type: Which signal.
+        start: Since when it is so, in media seconds (SIG-4).
+        probability: The new probability.
+        rationale: Why the analysis thinks so.
+        modality: Which analyses contributed (SIG-8).
+    """
+
+    type: ClassVar[str] = "signal.updated"
+    clause_id: ClassVar[str] = "SIG-2"
+
+    signal_type: str
+    start: Number
+    probability: str | None = None
+    rationale: str | None = None
+    modality: tuple[str, ...] | None = None
+
+
+@attrs.frozen
+class SignalEnded(ServerMessage):
+    """An active signal is gone (SIG-3).
+
+    Attributes:
+        signal_type: Which signal.
+        end: When it ended, in media seconds (SIG-4).
+    """
+
+    type: ClassVar[str] = "signal.ended"
+    clause_id: ClassVar[str] = "SIG-3"
+
+    signal_type: str
+    end: Number
+
+
+@attrs.frozen
+class EngagementUpdated(ServerMessage):
+    """The level of engagement changed (ENG-1, ENG-2).
+
+    Attributes:
+        state: `engaged`, `neutral` or `disengaged` (ENG-3).
+        start: Since when, in media seconds.
+    """
+
+    type: ClassVar[str] = "engagement.updated"
+    clause_id: ClassVar[str] = "ENG-1"
+
+    state: str
+    start: Number
+
+
+@attrs.frozen
+class QualityScores:
+    """The six scores of conversation quality, each 0 to 100, 50 meaning no evidence (CQI-5)."""
+
+    quality_index: Number
+    clarity: Number
+    authority: Number
+    energy: Number
+    rapport: Number
+    learning: Number
+
+
+@attrs.frozen
+class TimelineEntry:
+    """The scores of one stretch of media (CQI-3).
+
+    Attributes:
+        start: Where it begins, in media seconds.
+        end: Where it ends, in media seconds.
+        values: The scores of this stretch alone.
+    """
+
+    start: Number
+    end: Number
+    values: QualityScores
+
+
+@attrs.frozen
+class ConversationQualityUpdated(ServerMessage):
+    """The scores of the cadence period that just closed (CQI-1).
+
+    Attributes:
+        overall: Scores of the whole session so far; present exactly when asked for (CQI-2).
+        timeline: One entry, covering the closed period; present exactly when asked for (CQI-3).
+    """
+
+    type: ClassVar[str] = "conversation_quality.updated"
+    clause_id: ClassVar[str] = "CQI-1"
+
+    overall: QualityScores | None = None
+    timeline: tuple[TimelineEntry, ...] | None = None
+
+
+@attrs.frozen
+class FeedbackGenerated(ServerMessage):
+    """Advice for the goal dimensions in force (CFG-6).
+
+    Attributes:
+        feedback: The advice, as text.
+    """
+
+    type: ClassVar[str] = "feedback.generated"
+    clause_id: ClassVar[str] = "CFG-6"
+
+    feedback: str
+
+
+@attrs.frozen
+class MediaRange:
+    """A stretch of media.
+
+    Attributes:
+        start: Where it begins, in media seconds.
+        end: Where it ends, in media seconds.
+    """
+
+    start: Number
+    end: Number
+
+
+@attrs.frozen
+class CoverageDropped(ServerMessage):
+    """Stretches that no analysis covers (COV-1, WIN-2)."""
+
+    type: ClassVar[str] = "coverage.dropped"
+    clause_id: ClassVar[str] = "COV-1"
+
+    ranges: tuple[MediaRange, ...]
+
+
+@attrs.frozen
+class CoverageDegraded(ServerMessage):
+    """Stretches that were analysed with part of the picture missing (COV-1)."""
+
+    type: ClassVar[str] = "coverage.degraded"
+    clause_id: ClassVar[str] = "COV-1"
+
+    ranges: tuple[MediaRange, ...]
+    reason: str = "video_gap"
+
+
+# -- from the server: errors, and what is newer than this library --------------------------------
+
+
+@attrs.frozen
+class Error(ServerMessage):
+    """Something went wrong (ERR-1); some errors are followed by a close (ERR-2).
+
+    Attributes:
+        code: The error id, for example `ih6002`; see `ihproto.errorcodes`.
+        message: What went wrong, for a person.
+        link: Where the documentation explains it.
+        segment: The number of the segment it is about, None when it is about no single one (SEG-8).
+    """
+
+    type: ClassVar[str] = "error"
+    clause_id: ClassVar[str] = "ERR-1"
+    nullable: ClassVar[frozenset[str]] = frozenset({"link", "segment"})
+
+    code: str
+    message: str
+    link: str | None = None
+    segment: int | None = None
+
+
+@attrs.frozen
+class Unknown:
+    """An envelope of a type that this revision does not know; never an error (ENV-3).
+
+    Attributes:
+        data: The JSON text of its `data`, untouched.
+    """
+
+    data: str

@@ -1,0 +1,45 @@
+"""ENV and HS-9: what every envelope of a session has in common."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from ihproto.clauses import clause
+from ihproto.codec import Envelope
+from ihproto.errors import Finding
+
+
+class EnvelopeRules:
+    """Judges the outside of the envelopes of one session.
+
+    Args:
+        correlation_id: The id that the upgrade response carried, if it is known (HS-9).
+    """
+
+    def __init__(self, correlation_id: str | None = None) -> None:
+        self._announced = correlation_id
+        self.correlation_id: str | None = None
+
+    def judge(self, envelope: Envelope, found: list[Finding]) -> None:
+        """Judge `timestamp` (ENV-1) and `correlation_id` (ENV-2, HS-9)."""
+        if not _is_utc(envelope.timestamp):
+            what = "the timestamp is not ISO 8601 in UTC, such as 2025-01-01T00:00:00.000000Z"
+            found.append(Finding(clause("ENV-1"), what, "$.timestamp"))
+        if envelope.correlation_id == self.correlation_id:
+            return
+        if self.correlation_id is None:
+            self.correlation_id = envelope.correlation_id
+            if self._announced is not None and self._announced != envelope.correlation_id:
+                what = "the correlation id differs from the X-Correlation-ID of the upgrade response"
+                found.append(Finding(clause("HS-9"), what, "$.correlation_id"))
+        else:
+            what = "the correlation id differs from that of the envelopes before; it stays the same for a session"
+            found.append(Finding(clause("ENV-2"), what, "$.correlation_id"))
+
+
+def _is_utc(timestamp: str) -> bool:
+    try:
+        moment = datetime.fromisoformat(timestamp)
+    except ValueError:
+        return False
+    return moment.utcoffset() == timedelta(0)

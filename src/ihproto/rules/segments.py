@@ -1,0 +1,64 @@
+"""SEG: the count, the size and the place in time of segments."""
+
+from __future__ import annotations
+
+from ihproto.clauses import clause
+from ihproto.errors import Finding
+from ihproto.messages import SessionReady
+
+
+class SegmentLedger:
+    """Counts the segments of one session while their pieces pass.
+
+    Attributes:
+        contract: The limits; None while they are not known.
+        number: The number of the segment under way, or of the last one; 0 before the first (SEG-1).
+        size: Its bytes so far.
+        under_way: Whether a segment has begun and not finished.
+        media_seconds: Seconds of media in all accepted segments (SEG-9).
+    """
+
+    def __init__(self, contract: SessionReady | None = None) -> None:
+        self.contract = contract
+        self.number = 0
+        self.size = 0
+        self.under_way = False
+        self.media_seconds = 0.0
+
+    def begin(self) -> int:
+        """Begin a segment, accepted or not, and return its number (SEG-1)."""
+        self.number += 1
+        self.size = 0
+        self.under_way = True
+        return self.number
+
+    def add(self, size: int) -> Finding | None:
+        """Count a piece of `size` bytes; a finding says that the segment is over the limit with it (SEG-2)."""
+        self.size += size
+        return self.oversize(self.size)
+
+    def oversize(self, size: int) -> Finding | None:
+        """Say why a segment of `size` bytes is too large, or None (SEG-2)."""
+        if self.contract is None or size <= self.contract.max_segment_size_bytes:
+            return None
+        what = f"the segment exceeds the limit of {self.contract.max_segment_size_bytes} bytes; send shorter segments"
+        return Finding(clause("SEG-2"), what)
+
+    def undersize(self, size: int) -> Finding | None:
+        """Say why a segment of `size` bytes is too small, or None (SEG-10)."""
+        smallest = max(1, self.contract.min_segment_size_bytes) if self.contract is not None else 1
+        if size >= smallest:
+            return None
+        what = f"the segment has {size} bytes and the minimum is {smallest}; skip empty recorder output"
+        return Finding(clause("SEG-10"), what)
+
+    def finish(self) -> Finding | None:
+        """Finish the segment; a finding says that it is too small (SEG-10)."""
+        self.under_way = False
+        return self.undersize(self.size)
+
+    def accept(self, seconds: float) -> tuple[float, float]:
+        """Append a segment of `seconds` to the session's media and return where it begins and ends (SEG-9)."""
+        start = self.media_seconds
+        self.media_seconds = start + seconds
+        return start, self.media_seconds

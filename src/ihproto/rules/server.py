@@ -1,0 +1,98 @@
+"""All that a server's messages are held to, in one place: each message goes to the rules of its family."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ihproto import messages as m
+from ihproto.codec import Envelope
+from ihproto.errors import Finding
+from ihproto.revisions import V1, Revision
+from ihproto.rules.config import ConfigRules
+from ihproto.rules.contract import judge_contract
+from ihproto.rules.coverage import judge_coverage
+from ihproto.rules.engagement import EngagementRules
+from ihproto.rules.envelope import EnvelopeRules
+from ihproto.rules.errors import ErrorRules
+from ihproto.rules.quality import QualityRules
+from ihproto.rules.signals import SignalRules
+
+
+class ServerRules:
+    """Judges what a server says in one session.
+
+    It needs to be told what the client sent (`config.note`, `errors.segments_sent`) as far as that matters.
+
+    Args:
+        revision: The revision that the server speaks.
+        correlation_id: The id that the upgrade response carried, if it is known (HS-9).
+
+    Attributes:
+        contract: The contract, None before `session.ready`.
+        ended: The `session.ended`, None before it.
+    """
+
+    def __init__(self, revision: Revision = V1, correlation_id: str | None = None) -> None:
+        self.contract: m.SessionReady | None = None
+        self.ended: m.SessionEnded | None = None
+        self.envelope = EnvelopeRules(correlation_id)
+        self.config = ConfigRules()
+        self.signals = SignalRules(revision)
+        self.engagement = EngagementRules()
+        self.quality = QualityRules()
+        self.errors = ErrorRules()
+        self._judges: dict[type, Callable[[Any, list[Finding]], None]] = {
+            m.SessionReady: self._judge_ready,
+            m.SessionUpdated: self.config.judge_updated,
+            m.SessionClosing: self._judge_closing,
+            m.SessionEnded: self._judge_ended,
+            m.SignalDetected: self.signals.judge_detected,
+            m.SignalUpdated: self.signals.judge_updated,
+            m.SignalEnded: self.signals.judge_ended,
+            m.EngagementUpdated: self.engagement.judge,
+            m.ConversationQualityUpdated: self._judge_quality,
+            m.FeedbackGenerated: self._judge_feedback,
+            m.CoverageDropped: judge_coverage,
+            m.CoverageDegraded: judge_coverage,
+            m.Error: self._judge_error,
+        }
+
+    def judge(self, envelope: Envelope) -> list[Finding]:
+        """Judge the next envelope of the session, outside and inside.
+
+        Returns:
+            What was found, in no order of importance; empty when every clause was kept.
+        """
+        found: list[Finding] = []
+        self.envelope.judge(envelope, found)
+        self.judge_message(envelope.message, found)
+        return found
+
+    def judge_message(self, message: m.ServerMessage | m.Unknown, found: list[Finding]) -> None:
+        """Judge the next message of the session without its envelope."""
+        judge = self._judges.get(type(message))
+        if judge is not None:
+            judge(message, found)
+
+    def _judge_ready(self, message: m.SessionReady, found: list[Finding]) -> None:
+        self.contract = message
+        self.config.options = message.supported_session_config_options
+        judge_contract(message, found)
+
+    def _judge_closing(self, message: m.SessionClosing, found: list[Finding]) -> None:
+        self.config.judge_closing(found)
+
+    def _judge_ended(self, message: m.SessionEnded, found: list[Finding]) -> None:
+        self.ended = message
+        self.signals.judge_session_ended(found)
+
+    def _judge_quality(self, message: m.ConversationQualityUpdated, found: list[Finding]) -> None:
+        self.quality.judge(message, self.config.in_force, found)
+
+    def _judge_feedback(self, message: m.FeedbackGenerated, found: list[Finding]) -> None:
+        self.config.judge_feedback(found)
+
+    def _judge_error(self, message: m.Error, found: list[Finding]) -> None:
+        self.config.judge_error(message)
+        self.errors.judge(message, found)

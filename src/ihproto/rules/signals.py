@@ -1,0 +1,107 @@
+"""SIG: the lifecycle of each type of signal, `(detected updated* ended)*` (SIG-5)."""
+
+from __future__ import annotations
+
+import attrs
+
+from ihproto.clauses import clause
+from ihproto.errors import Finding
+from ihproto.messages import Number, SignalDetected, SignalEnded, SignalUpdated
+from ihproto.revisions import PROBABILITIES, Revision
+
+
+@attrs.frozen
+class ActiveSignal:
+    """A signal that has been detected and has not ended.
+
+    Attributes:
+        signal_type: Which signal.
+        start: When it was detected, in media seconds.
+        since: Since when it is as it is now (the last `start` reported), in media seconds.
+        probability: The last probability reported.
+        rationale: The last rationale reported.
+        modality: The last modality reported.
+    """
+
+    signal_type: str
+    start: Number
+    since: Number
+    probability: str | None = None
+    rationale: str | None = None
+    modality: tuple[str, ...] | None = None
+
+
+class SignalRules:
+    """Judges the signals of one session.
+
+    Args:
+        revision: The revision whose signal types count as known.
+
+    Attributes:
+        active: The signals that are active now, by type, in the order of their detection.
+    """
+
+    def __init__(self, revision: Revision) -> None:
+        self.active: dict[str, ActiveSignal] = {}
+        self._types = revision.signal_types
+        self._latest: dict[str, Number] = {}
+
+    def judge_detected(self, message: SignalDetected, found: list[Finding]) -> None:
+        """Judge `signal.detected` (SIG-1, SIG-4, SIG-6)."""
+        if message.signal_type in self.active:
+            what = f"{message.signal_type[:40]} was detected again while it is active; it has to end first"
+            found.append(Finding(clause("SIG-1"), what, "$.data.signal_type"))
+        self._judge_words(message, found)
+        self._judge_time(message.signal_type, message.start, "start", found)
+        self._keep(message, message.start)
+
+    def judge_updated(self, message: SignalUpdated, found: list[Finding]) -> None:
+        """Judge `signal.updated` (SIG-2, SIG-4, SIG-6)."""
+        active = self.active.get(message.signal_type)
+        if active is None:
+            what = f"{message.signal_type[:40]} was updated while it is not active; it has to be detected first"
+            found.append(Finding(clause("SIG-2"), what, "$.data.signal_type"))
+        elif (message.probability, message.rationale, message.modality) == (
+            active.probability,
+            active.rationale,
+            active.modality,
+        ):
+            what = "the update repeats the last report; it is due when the probability changed"
+            found.append(Finding(clause("SIG-2"), what, "$.data.probability"))
+        self._judge_words(message, found)
+        self._judge_time(message.signal_type, message.start, "start", found)
+        self._keep(message, active.start if active else message.start)
+
+    def judge_ended(self, message: SignalEnded, found: list[Finding]) -> None:
+        """Judge `signal.ended` (SIG-4, SIG-5)."""
+        if self.active.pop(message.signal_type, None) is None:
+            what = f"{message.signal_type[:40]} ended while it is not active"
+            found.append(Finding(clause("SIG-5"), what, "$.data.signal_type"))
+        self._judge_time(message.signal_type, message.end, "end", found)
+
+    def judge_session_ended(self, found: list[Finding]) -> None:
+        """Judge the end of a graceful close: no signal may be left active (SIG-7)."""
+        if self.active:
+            what = f"still active at session.ended: {', '.join(name[:40] for name in self.active)}"
+            found.append(Finding(clause("SIG-7"), what))
+
+    def _judge_words(self, message: SignalDetected | SignalUpdated, found: list[Finding]) -> None:
+        if message.signal_type not in self._types:
+            what = f"{message.signal_type[:40]!r} is not a documented type of signal"
+            found.append(Finding(clause("SIG-6"), what, "$.data.signal_type"))
+        if message.probability is not None and message.probability not in PROBABILITIES:
+            what = f"{message.probability[:40]!r} is not a probability; low, medium and high are"
+            found.append(Finding(clause("SIG-6"), what, "$.data.probability"))
+
+    def _judge_time(self, signal_type: str, time: Number, field: str, found: list[Finding]) -> None:
+        latest = self._latest.get(signal_type, 0)
+        if time < latest:
+            what = f"{time} s is before {latest} s, the last time reported for {signal_type[:40]}"
+            found.append(Finding(clause("SIG-4"), what, f"$.data.{field}"))
+        else:
+            self._latest[signal_type] = time
+
+    def _keep(self, message: SignalDetected | SignalUpdated, start: Number) -> None:
+        self.active[message.signal_type] = ActiveSignal(
+            message.signal_type, start, message.start, message.probability, message.rationale, message.modality
+        )

@@ -1,0 +1,566 @@
+"""The server's side of a session.
+
+`ServerSession` takes what the client sent (`receive_text`, `receive_bytes`, `receive_close`), answers it as the
+protocol demands, watches the timers of the contract, and turns analysed windows into messages. It tells its owner what
+happened by events; the owner's part is to analyse each window that a `WindowReady` names and to give the result to
+`send_analysis`, in order. What it wants sent is drained with `to_send`.
+
+It reads no clock and draws no ids: the owner passes `now` (seconds, on any clock that never runs backwards), the
+wall-clock time of the upgrade, and the correlation id. Whatever it says goes through the same rule book that a client
+judges it by, so a message that would break a clause raises `LocalProtocolError` instead of being sent.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from types import MappingProxyType
+from typing import Any
+
+import attrs
+
+from ihproto import messages as m
+from ihproto.analysis import EngagementTracker, QualityCadence, SignalLifecycle, WindowAnalysis, WindowPlanner
+from ihproto.analysis.quality import ENGAGEMENT_SCORES
+from ihproto.automata import ServerState, ServerTrigger, server_automaton
+from ihproto.clauses import Level, clause
+from ihproto.codec import Codec
+from ihproto.errorcodes import ERROR_CODES
+from ihproto.errors import Finding, LocalProtocolError, MalformedMessage, Side, Violation
+from ihproto.events import (
+    CloseRequested,
+    CloseToSend,
+    ConfigApplied,
+    SegmentAccepted,
+    SegmentData,
+    SegmentRefused,
+    SegmentStarted,
+    ServerEvent,
+    SessionClosed,
+    SessionExpired,
+    TextToSend,
+    ToSend,
+    Violated,
+    Window,
+    WindowReady,
+)
+from ihproto.media import NominalScanner, SegmentFault, SegmentScanner
+from ihproto.revisions import INCLUDE_OVERALL, INCLUDE_TIMELINE, V1, Revision
+from ihproto.rules import ActiveSignal, SegmentLedger, ServerRules
+from ihproto.rules.config import CONFIG_REFUSED, consolidate, unsupported
+
+_CLIENT_SHUTDOWN = "client_shutdown"
+
+_TRIGGERS: Mapping[type, ServerTrigger] = {
+    m.SessionReady: ServerTrigger.SEND_READY,
+    m.SessionClosing: ServerTrigger.SEND_CLOSING,
+    m.SessionEnded: ServerTrigger.SEND_ENDED,
+    m.Error: ServerTrigger.SEND_ERROR,
+}
+
+
+def _positive(instance: object, attribute: attrs.Attribute[Any], value: float) -> None:
+    if not value > 0:
+        raise ValueError(f"{attribute.name} must be more than 0, not {value}")
+
+
+@attrs.frozen
+class ServerSettings:
+    """What a server promises and how it analyses.
+
+    Attributes:
+        contract: What `session.ready` says; None for the defaults of the revision (RDY-2).
+        window_seconds: The length of an analysis window, in seconds of media (WIN-1).
+        window_advance_seconds: How far each window begins after the one before, in seconds of media (WIN-1).
+        period_seconds: The length of a cadence period, in seconds of media (CQI-7).
+        engagement_scores: What each level of engagement contributes to the scores where nothing else does (CQI-4).
+        max_drain_seconds: How long a drain may take; what is not analysed then is reported as dropped (CLS-1, COV-1).
+        max_text_bytes: The longest text message, in bytes of UTF-8; a longer one is refused as `ih6001`.
+        segment_data: Hand out the bytes of segments as `SegmentData` events.
+    """
+
+    contract: m.SessionReady | None = None
+    window_seconds: float = attrs.field(default=8.0, validator=_positive)
+    window_advance_seconds: float = attrs.field(default=3.0, validator=_positive)
+    period_seconds: float = attrs.field(default=10.0, validator=_positive)
+    engagement_scores: Mapping[str, float] = ENGAGEMENT_SCORES
+    max_drain_seconds: float = attrs.field(default=30, validator=_positive)
+    max_text_bytes: int = attrs.field(default=64 * 1024, validator=_positive)
+    segment_data: bool = False
+
+
+class ServerSession:
+    """One session, as its server sees it; the WebSocket under it has just opened.
+
+    Nothing is sent before `open` or `refuse` is called.
+
+    Args:
+        now: The present moment, in seconds; the maximum duration counts from here (TMO-2).
+        correlation_id: The id of the session, the same as in the upgrade response (HS-9, ENV-2).
+        started_at: The present moment by the wall clock, with a time zone; timestamps count from here (ENV-1).
+        settings: What the server promises and how it analyses.
+        revision: The revision of the protocol to speak.
+        scanner: Measures segments and judges their media.
+    """
+
+    def __init__(
+        self,
+        now: float,
+        *,
+        correlation_id: str,
+        started_at: datetime,
+        settings: ServerSettings | None = None,
+        revision: Revision = V1,
+        scanner: SegmentScanner | None = None,
+    ) -> None:
+        if started_at.utcoffset() != timedelta(0):
+            raise ValueError("started_at must be in UTC")
+        self.correlation_id = correlation_id
+        self.settings = settings if settings is not None else ServerSettings()
+        self.contract = self.settings.contract or revision.contract
+        self._automaton = server_automaton()
+        self._codec = Codec(revision)
+        self._rules = ServerRules(revision)
+        self._rules.config.options = self.contract.supported_session_config_options
+        self._ledger = SegmentLedger(self.contract)
+        self._scanner = scanner if scanner is not None else NominalScanner()
+        self._planner = WindowPlanner(self.settings.window_seconds, self.settings.window_advance_seconds)
+        self._lifecycle = SignalLifecycle()
+        self._engagement = EngagementTracker()
+        self._quality = QualityCadence(self.settings.period_seconds, self.settings.engagement_scores)
+        self._outstanding: deque[Window] = deque()
+        self._covered_until = 0.0
+        self._discarding = False
+        self._opened_at = now
+        self._started_at = started_at
+        self._last_activity = now
+        self._drain_until: float | None = None
+        self._error: m.Error | None = None
+        self._events: deque[ServerEvent] = deque()
+        self._to_send: deque[ToSend] = deque()
+
+    # -- what is known ------------------------------------------------------------------------------
+
+    @property
+    def state(self) -> ServerState:
+        """Where the session stands."""
+        return self._automaton.state
+
+    @property
+    def config(self) -> m.SessionConfig:
+        """The configuration in force (CFG-2)."""
+        return self._rules.config.in_force
+
+    @property
+    def signals(self) -> Mapping[str, ActiveSignal]:
+        """The signals that are active now, by type (SIG-5)."""
+        return MappingProxyType(self._rules.signals.active)
+
+    @property
+    def segments_received(self) -> int:
+        """How many segments were begun, refused ones included (SEG-1)."""
+        return self._ledger.number
+
+    @property
+    def media_seconds(self) -> float:
+        """Seconds of media accepted so far (SEG-9)."""
+        return self._ledger.media_seconds
+
+    @property
+    def outstanding(self) -> tuple[Window, ...]:
+        """The windows that still want their analysis, oldest first."""
+        return tuple(self._outstanding)
+
+    # -- what the owner wants -----------------------------------------------------------------------
+
+    def open(self, now: float) -> None:
+        """Establish the session: say `session.ready` with the contract (RDY-1, RDY-2).
+
+        Raises:
+            LocalProtocolError: If the session was opened, refused or closed already.
+        """
+        self._say(self.contract, now)
+
+    def refuse(self, code: str, now: float, *, message: str | None = None) -> None:
+        """Refuse the session: say why, and close, without `session.ready` (RDY-3, HS-11, HS-13).
+
+        Args:
+            code: The error id, for example `ih2003`; it also gives the close code.
+            now: The present moment, in seconds.
+            message: What to tell a person; None for the meaning in the catalogue.
+
+        Raises:
+            LocalProtocolError: If the session was opened or closed already.
+        """
+        if self.state is not ServerState.OPENING:
+            what = "only a session that has not been opened can be refused; end or fail it instead"
+            raise self._misuse(Finding(clause("RDY-3"), what))
+        self.send_error(code, now, message=message)
+        if self._automaton.allows(ServerTrigger.SEND_CLOSE):
+            self.close(now, 1008, code)
+
+    def send_analysis(self, analysis: WindowAnalysis, now: float) -> None:
+        """Say what the analysis of the oldest outstanding window means (SIG, ENG, CQI).
+
+        Args:
+            analysis: The analysis of the window that `outstanding` lists first.
+            now: The present moment, in seconds.
+
+        Raises:
+            LocalProtocolError: If it is not that window's turn (SIG-4).
+        """
+        window = self._take_window(analysis.window)
+        for message in self._lifecycle.apply(window, analysis.signals):
+            self._say(message, now)
+        engagement = self._engagement.apply(analysis.engagement)
+        if engagement is not None:
+            self._say(engagement, now)
+        self._close_periods(window, analysis, now)
+        self._covered_until = window.end
+        self._end_when_drained(now)
+
+    def drop_window(self, window: Window, now: float) -> None:
+        """Leave the oldest outstanding window without analysis, and say so (WIN-2, COV-1).
+
+        Args:
+            window: The window that `outstanding` lists first.
+            now: The present moment, in seconds.
+
+        Raises:
+            LocalProtocolError: If it is not that window's turn.
+        """
+        self._take_window(window)
+        self._say_dropped(window.end, now)
+        self._close_periods(window, WindowAnalysis(window), now)
+        self._end_when_drained(now)
+
+    def send_error(self, code: str, now: float, *, message: str | None = None, segment: int | None = None) -> m.Error:
+        """Say that something went wrong; an error whose id announces a close is followed by it (ERR-1, ERR-2).
+
+        Args:
+            code: The error id.
+            now: The present moment, in seconds.
+            message: What to tell a person; None for the meaning in the catalogue.
+            segment: The number of the segment it is about, None when it is about no single one (SEG-8).
+
+        Returns:
+            What the client was told.
+
+        Raises:
+            LocalProtocolError: If the session is over, or if the segment does not fit the error (SEG-8).
+        """
+        known = ERROR_CODES.get(code)
+        if message is None:
+            message = known.meaning if known is not None else "no details are known"
+        error = m.Error(code, message, known.link if known is not None else None, segment)
+        self._say(error, now)
+        if known is not None and known.close_code is not None:
+            self._error = error
+            self.close(now, known.close_code, code)
+        return error
+
+    def send_feedback(self, feedback: str, now: float) -> None:
+        """Say a piece of advice for the goal dimensions in force (CFG-6).
+
+        Raises:
+            LocalProtocolError: If no goal dimensions are in force, or the session is not open.
+        """
+        self._say(m.FeedbackGenerated(feedback), now)
+
+    def close(self, now: float, code: int = 1000, reason: str = "") -> None:
+        """Close at once, without `session.ended` (CLS-3).
+
+        Args:
+            now: The present moment, in seconds.
+            code: The WebSocket close code.
+            reason: A text of at most 123 bytes in UTF-8.
+
+        Raises:
+            LocalProtocolError: If this side has closed already.
+        """
+        self._step(ServerTrigger.SEND_CLOSE)
+        self._outstanding.clear()
+        self._to_send.append(CloseToSend(code, reason))
+
+    # -- what the client did ------------------------------------------------------------------------
+
+    def receive_text(self, text: str, now: float) -> None:
+        """Take a text message: a session config (CFG-1) or `session.close` (CLS-1).
+
+        Args:
+            text: The whole message.
+            now: The present moment, in seconds.
+        """
+        self._expect_text(now)
+        if len(text.encode(errors="surrogatepass")) > self.settings.max_text_bytes:
+            self.refuse_text(now)
+            return
+        try:
+            message = self._codec.decode_client(text)
+        except MalformedMessage as error:
+            self._refuse_config(error.finding, text, now)
+            return
+        if isinstance(message, m.SessionClose):
+            self._receive_session_close(text, now)
+        else:
+            self._receive_config(message, text, now)
+
+    def refuse_text(self, now: float) -> None:
+        """Take a text message that was too long to be kept (CFG-5), instead of `receive_text`.
+
+        Args:
+            now: The present moment, in seconds.
+        """
+        self._expect_text(now)
+        what = f"the text is longer than {self.settings.max_text_bytes} bytes"
+        self._refuse_config(Finding(clause("CFG-5"), what), None, now)
+
+    def receive_bytes(self, data: bytes, now: float, *, final: bool = True) -> None:
+        """Take a segment, or the next piece of one (SEG-1).
+
+        The size is checked before a piece is kept or looked at; of a segment that is refused, the pieces that still
+        come are dropped.
+
+        Args:
+            data: The segment, or a piece of it.
+            now: The present moment, in seconds.
+            final: Whether the segment ends with it.
+        """
+        self._expect_input(now)
+        if not self._ledger.under_way:
+            self._begin_segment(now)
+        if not self._speaks:
+            self._discarding = True
+        number = self._ledger.number
+        if not self._discarding:
+            oversize = self._ledger.add(len(data))
+            if oversize is not None:
+                self._refuse_segment("ih6002", oversize, now)
+            elif data:
+                fault = self._scanner.feed(data)
+                if self.settings.segment_data:
+                    self._events.append(SegmentData(number, bytes(data)))
+                if fault is not None:
+                    self._refuse_segment(fault.code, Finding(clause(fault.clause_id), fault.what), now)
+        if final:
+            self._finish_segment(now)
+
+    def receive_close(self, code: int, reason: str = "") -> None:
+        """Take the peer's close frame (CLS-3); the frame that answers it is the WebSocket library's part."""
+        self._end_with(ServerTrigger.RECEIVE_CLOSE, code, reason)
+
+    def receive_lost(self) -> None:
+        """Take note that the connection is gone without a close frame."""
+        self._end_with(ServerTrigger.LOSE, 1006, "")
+
+    # -- time, events and output --------------------------------------------------------------------
+
+    def next_timeout(self) -> float | None:
+        """The moment at which `handle_timeout` wants to be called, None for never."""
+        if self.state is ServerState.DRAINING:
+            return self._drain_until
+        if self.state is not ServerState.OPEN:
+            return None
+        return min(self._idle_at, self._expires_at)
+
+    def handle_timeout(self, now: float) -> None:
+        """Act on the time: idle timeout (TMO-1), maximum duration (TMO-2), end of the drain (CLS-1)."""
+        deadline = self.next_timeout()
+        if deadline is None or now < deadline:
+            return
+        if self.state is ServerState.DRAINING:
+            self._say_dropped(self._outstanding[-1].end, now)
+            self._outstanding.clear()
+            self._end_when_drained(now)
+            return
+        code = "ih6004" if self._expires_at <= self._idle_at else "ih6003"
+        self._events.append(SessionExpired(self.send_error(code, now)))
+
+    def events(self) -> list[ServerEvent]:
+        """Drain what happened, oldest first."""
+        events = list(self._events)
+        self._events.clear()
+        return events
+
+    def to_send(self) -> list[ToSend]:
+        """Drain what must be sent, oldest first."""
+        to_send = list(self._to_send)
+        self._to_send.clear()
+        return to_send
+
+    # -- input ----------------------------------------------------------------------------------------
+
+    def _expect_input(self, now: float) -> None:
+        if self.state is ServerState.OPENING:
+            what = "call open() or refuse() before anything of the client is taken"
+            raise self._misuse(Finding(clause("RDY-1"), what))
+        self._last_activity = now
+
+    def _expect_text(self, now: float) -> None:
+        if self._ledger.under_way:
+            raise self._misuse(Finding(clause("SEG-1"), "a text cannot come in the middle of a segment"))
+        self._expect_input(now)
+
+    # -- texts of the client --------------------------------------------------------------------------
+
+    def _receive_config(self, config: m.SessionConfig, text: str, now: float) -> None:
+        self._automaton.step(ServerTrigger.RECEIVE_CONFIG)
+        if not self._speaks:
+            return
+        options = self.contract.supported_session_config_options
+        finding = unsupported(config, options)
+        if finding is not None:
+            self._refuse_config(finding, text, now)
+            return
+        self._rules.config.note(config)
+        applied = consolidate(config, options)
+        self._say(m.SessionUpdated(applied.include, applied.goal_dimensions), now)
+        self._events.append(ConfigApplied(applied))
+
+    def _refuse_config(self, finding: Finding, text: str | None, now: float) -> None:
+        """Say `ih6001`; the session stays open and the config in force as it is (CFG-5)."""
+        if not self._speaks:
+            return
+        self._blame(finding, text)
+        place = f" at {finding.path}" if finding.path else ""
+        self.send_error(CONFIG_REFUSED, now, message=f"{finding.what}{place} ({finding.clause.id})")
+
+    def _receive_session_close(self, text: str, now: float) -> None:
+        refusal = self._automaton.step(ServerTrigger.RECEIVE_SESSION_CLOSE)
+        if refusal is not None:
+            self._refuse_config(refusal, text, now)
+            return
+        if self.state is not ServerState.CLOSE_REQUESTED:
+            return
+        self._rules.config.note(m.SessionClose())
+        self._events.append(CloseRequested())
+        self._say(m.SessionClosing(self.settings.max_drain_seconds), now)
+        self._drain_until = now + self.settings.max_drain_seconds
+        remainder = self._planner.remainder(self._ledger.media_seconds)
+        if remainder is not None:
+            self._want(remainder)
+        self._end_when_drained(now)
+
+    # -- segments -------------------------------------------------------------------------------------
+
+    def _begin_segment(self, now: float) -> None:
+        number = self._ledger.begin()
+        self._rules.errors.segments_sent = number
+        self._discarding = False
+        refusal = self._automaton.step(ServerTrigger.RECEIVE_SEGMENT)
+        if refusal is not None:
+            self._blame(refusal, None)
+            self._refuse_segment(CONFIG_REFUSED, refusal, now)
+        elif self._speaks:
+            self._scanner.begin(number)
+            self._events.append(SegmentStarted(number))
+
+    def _finish_segment(self, now: float) -> None:
+        undersize = self._ledger.finish()
+        if self._discarding:
+            return
+        if undersize is not None:
+            self._refuse_segment("ih5004", undersize, now)
+            return
+        media = self._scanner.finish()
+        if isinstance(media, SegmentFault):
+            self._refuse_segment(media.code, Finding(clause(media.clause_id), media.what), now)
+            return
+        start, end = self._ledger.accept(media.seconds)
+        self._events.append(SegmentAccepted(self._ledger.number, self._ledger.size, start, end))
+        for window in self._planner.extend(end):
+            self._want(window)
+
+    def _refuse_segment(self, code: str, finding: Finding, now: float) -> None:
+        """Say why a segment is refused, once, and drop what still comes of it; the session goes on (SEG-2)."""
+        self._discarding = True
+        number = self._ledger.number
+        message = f"segment {number}: {finding.what} ({finding.clause.id})"
+        error = self.send_error(code, now, message=message, segment=number)
+        self._events.append(SegmentRefused(number, error, finding.clause.id))
+
+    # -- windows --------------------------------------------------------------------------------------
+
+    def _want(self, window: Window) -> None:
+        self._outstanding.append(window)
+        self._events.append(WindowReady(window))
+
+    def _take_window(self, window: Window) -> Window:
+        if not self._outstanding or self._outstanding[0] != window:
+            turn = f"window {self._outstanding[0].index}" if self._outstanding else "no window"
+            what = f"window {window.index} was given, but {turn} is outstanding; give them in order, each once"
+            raise self._misuse(Finding(clause("SIG-4"), what))
+        return self._outstanding.popleft()
+
+    def _close_periods(self, window: Window, analysis: WindowAnalysis, now: float) -> None:
+        include = self.config.include
+        for period in self._quality.apply(window.end, analysis.quality, analysis.engagement):
+            if include:
+                overall = period.overall if INCLUDE_OVERALL in include else None
+                timeline = (period.entry,) if INCLUDE_TIMELINE in include else None
+                self._say(m.ConversationQualityUpdated(overall, timeline), now)
+
+    def _say_dropped(self, until: float, now: float) -> None:
+        if until > self._covered_until:
+            self._say(m.CoverageDropped((m.MediaRange(self._covered_until, until),)), now)
+            self._covered_until = until
+
+    def _end_when_drained(self, now: float) -> None:
+        """End the session when the drain has nothing more to wait for (CLS-1, SIG-7)."""
+        if self.state is not ServerState.DRAINING or self._outstanding:
+            return
+        for message in self._lifecycle.end_all():
+            self._say(message, now)
+        self._say(m.SessionEnded(_CLIENT_SHUTDOWN), now)
+        self.close(now)
+
+    # -- inside -------------------------------------------------------------------------------------
+
+    @property
+    def _idle_at(self) -> float:
+        return self._last_activity + self.contract.session_idle_timeout_seconds
+
+    @property
+    def _expires_at(self) -> float:
+        return self._opened_at + self.contract.session_max_duration_seconds
+
+    @property
+    def _speaks(self) -> bool:
+        """Whether this side may still answer."""
+        return self._automaton.allows(ServerTrigger.SEND_ERROR)
+
+    def _say(self, message: m.ServerMessage, now: float) -> None:
+        trigger = _TRIGGERS.get(type(message), ServerTrigger.SEND_REPORT)
+        refusal = self._automaton.refuses(trigger)
+        if refusal is not None:
+            raise self._misuse(refusal)
+        found: list[Finding] = []
+        self._rules.judge_message(message, found)
+        for finding in found:
+            if finding.clause.level is Level.MUST:
+                raise self._misuse(finding)
+        self._step(trigger)
+        moment = self._started_at + timedelta(seconds=now - self._opened_at)
+        timestamp = moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        text = self._codec.encode_server(message, timestamp=timestamp, correlation_id=self.correlation_id)
+        self._to_send.append(TextToSend(text))
+
+    def _step(self, trigger: ServerTrigger) -> None:
+        refusal = self._automaton.step(trigger)
+        if refusal is not None:
+            raise self._misuse(refusal)
+
+    def _end_with(self, trigger: ServerTrigger, code: int, reason: str) -> None:
+        if self.state is ServerState.CLOSED:
+            return
+        self._automaton.step(trigger)
+        self._outstanding.clear()
+        self._events.append(SessionClosed(code, reason, self._rules.ended, self._error))
+
+    def _blame(self, finding: Finding, raw: str | None) -> None:
+        violation = Violation(finding.clause, Side.CLIENT, self.state.value, finding.what, finding.path)
+        self._events.append(Violated(violation, raw))
+
+    def _misuse(self, finding: Finding) -> LocalProtocolError:
+        return LocalProtocolError(Violation(finding.clause, Side.SERVER, self.state.value, finding.what, finding.path))
