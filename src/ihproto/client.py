@@ -80,6 +80,7 @@ class ClientSession:
         self._deadline: float | None = now + ready_timeout
         self._events: deque[ClientEvent] = deque()
         self._to_send: deque[ToSend] = deque()
+        self._held: list[TextToSend] = []
         self._error: m.Error | None = None
 
     # -- what is known ------------------------------------------------------------------------------
@@ -134,6 +135,8 @@ class ClientSession:
     def send_config(self, include: Sequence[str] = (), *, goal_dimensions: Sequence[str] | None = None) -> None:
         """Send a session config; it replaces the one before whole (CFG-1, CFG-4).
 
+        In the middle of a segment the config waits for the end of it: WebSocket messages do not interleave.
+
         Args:
             include: The conversation-quality sections wanted (CFG-3).
             goal_dimensions: The dimensions that feedback is wanted for; None for no feedback (CFG-6).
@@ -144,7 +147,11 @@ class ClientSession:
         config = m.SessionConfig(include, goal_dimensions)
         self._step_locally(ClientTrigger.SEND_CONFIG)
         self._rules.config.note(config)
-        self._to_send.append(TextToSend(self._codec.encode_client(config)))
+        text = TextToSend(self._codec.encode_client(config))
+        if self._ledger.under_way:
+            self._held.append(text)
+        else:
+            self._to_send.append(text)
 
     def send_segment(self, data: bytes, *, final: bool = True) -> None:
         """Send a segment, whole or in pieces (SEG-1).
@@ -160,10 +167,7 @@ class ClientSession:
                 `close`.
         """
         begins = not self._ledger.under_way
-        size = len(data) if begins else self._ledger.size + len(data)
-        if self._check_segments:
-            self._refuse_locally(self._ledger.oversize(size) if data else None)
-            self._refuse_locally(self._ledger.undersize(size) if final else None)
+        self.check_segment(len(data) if begins else self._ledger.size + len(data), final=final)
         self._step_locally(ClientTrigger.SEND_SEGMENT)
         if begins:
             self._rules.errors.segments_sent = self._ledger.begin()
@@ -176,6 +180,24 @@ class ClientSession:
             if isinstance(media, SegmentMedia):
                 self._ledger.accept(media.seconds)
         self._to_send.append(BytesToSend(bytes(data), final))
+        if final:
+            self._to_send.extend(self._held)
+            self._held.clear()
+
+    def check_segment(self, size: int, *, final: bool = True) -> None:
+        """Make sure that a segment of this size may be sent now, without sending it.
+
+        Args:
+            size: The size of the segment, in bytes.
+            final: Whether that is all of it; only then it can be too small.
+
+        Raises:
+            LocalProtocolError: As `send_segment` does.
+        """
+        self._refuse_locally(self._automaton.refuses(ClientTrigger.SEND_SEGMENT))
+        if self._check_segments:
+            self._refuse_locally(self._ledger.oversize(size))
+            self._refuse_locally(self._ledger.undersize(size) if final else None)
 
     def end(self, now: float) -> None:
         """Ask for a graceful close: the server finishes what it accepted, says `session.ended`, and closes (CLS-1).
@@ -255,9 +277,13 @@ class ClientSession:
         """
         self._end_with(ClientTrigger.RECEIVE_CLOSE, code, reason)
 
-    def receive_lost(self) -> None:
-        """Take note that the connection is gone without a close frame."""
-        self._end_with(ClientTrigger.LOSE, 1006, "")
+    def receive_lost(self, reason: str = "") -> None:
+        """Take note that the connection is gone without a close frame.
+
+        Args:
+            reason: What is known about why.
+        """
+        self._end_with(ClientTrigger.LOSE, 1006, reason)
 
     # -- time, events and output --------------------------------------------------------------------
 

@@ -7,8 +7,6 @@ repeats a value of the text in an error, only keys and types: a value may be a s
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Hashable
 from typing import Any
 
 import attrs
@@ -174,11 +172,17 @@ def _malformed(clause_id: str, error: Exception, root: str) -> MalformedMessage:
     return MalformedMessage(Finding(clause(clause_id), what[:1].lower() + what[1:], path))
 
 
-@functools.cache
-def _fields(cls: Hashable) -> tuple[tuple[str, bool], ...]:
-    nullable: frozenset[str] = getattr(cls, "nullable", frozenset())
-    fields: tuple[attrs.Attribute[Any], ...] = attrs.fields(cls)  # type: ignore[arg-type]
-    return tuple((field.name, field.name in nullable) for field in fields)
+def _fields(cls: type[Any]) -> tuple[tuple[str, bool], ...]:
+    """The names of an attrs class in order, and whether each is sent as null when it is None."""
+    fields = _known_fields.get(cls)
+    if fields is None:
+        nullable: frozenset[str] = getattr(cls, "nullable", frozenset())
+        fields = tuple((field.name, field.name in nullable) for field in attrs.fields(cls))
+        _known_fields[cls] = fields
+    return fields
+
+
+_known_fields: dict[type[Any], tuple[tuple[str, bool], ...]] = {}
 
 
 def _plain(value: Any) -> Any:

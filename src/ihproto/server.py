@@ -350,9 +350,13 @@ class ServerSession:
         """Take the peer's close frame (CLS-3); the frame that answers it is the WebSocket library's part."""
         self._end_with(ServerTrigger.RECEIVE_CLOSE, code, reason)
 
-    def receive_lost(self) -> None:
-        """Take note that the connection is gone without a close frame."""
-        self._end_with(ServerTrigger.LOSE, 1006, "")
+    def receive_lost(self, reason: str = "") -> None:
+        """Take note that the connection is gone without a close frame.
+
+        Args:
+            reason: What is known about why.
+        """
+        self._end_with(ServerTrigger.LOSE, 1006, reason)
 
     # -- time, events and output --------------------------------------------------------------------
 

@@ -1,0 +1,162 @@
+"""The anyio adapter: sessions over sockets, on asyncio or trio.
+
+`connect` opens a session with a server, `serve` takes the connections of clients. What they hand out is described in
+`ClientStream` and `ServerStream`; `ihproto.trio` has the same names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, Unpack
+
+import anyio
+import anyio.abc
+from anyio.streams.tls import TLSListener, TLSStream
+
+from ihproto._adapter import (
+    RECEIVE_SIZE,
+    ClientStream,
+    ConnectError,
+    ConnectionBroken,
+    ConnectOptions,
+    Dialer,
+    Handler,
+    PeerStalled,
+    ServeOptions,
+    Server,
+    ServerStream,
+    SessionRefused,
+    StreamError,
+    UpgradeError,
+)
+
+__all__ = [
+    "ClientStream",
+    "ConnectError",
+    "ConnectOptions",
+    "ConnectionBroken",
+    "Handler",
+    "PeerStalled",
+    "ServeOptions",
+    "Server",
+    "ServerStream",
+    "SessionRefused",
+    "StreamError",
+    "UpgradeError",
+    "connect",
+    "serve",
+]
+
+
+class _Transport:
+    """An anyio byte stream, with the clock and the tools of anyio."""
+
+    def __init__(self, stream: anyio.abc.ByteStream) -> None:
+        self._stream = stream
+
+    def now(self) -> float:
+        return anyio.current_time()
+
+    def scope(self, deadline: float) -> anyio.CancelScope:
+        return anyio.CancelScope(deadline=deadline)
+
+    def lock(self) -> anyio.Lock:
+        return anyio.Lock()
+
+    async def receive(self) -> bytes:
+        try:
+            return await self._stream.receive(RECEIVE_SIZE)
+        except (anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError, OSError):
+            return b""
+
+    async def send_all(self, data: bytes) -> None:
+        try:
+            await self._stream.send(data)
+        except (anyio.BrokenResourceError, anyio.ClosedResourceError, OSError):
+            raise ConnectionBroken("the peer has closed the connection") from None
+
+    async def aclose(self) -> None:
+        await anyio.aclose_forcefully(self._stream)
+
+
+@asynccontextmanager
+async def connect(url: str, credential: str, **options: Unpack[ConnectOptions]) -> AsyncIterator[ClientStream]:
+    """Open a session; inside the block it stands, and `session.ready` has arrived (RDY-4).
+
+    Leaving the block closes the session, if it is not closed already, without waiting for what the server has not
+    said yet; call `ClientStream.end` and iterate to the end for that.
+
+    Args:
+        url: `wss://…`, or `ws://…` for a local server; without a path, that of the revision (HS-1).
+        credential: An API key or a token.
+        **options: See `ConnectOptions`.
+
+    Raises:
+        LocalProtocolError: If URL or credential cannot be used (HS-1, HS-2, HS-7).
+        ConnectError: If the server cannot be reached.
+        UpgradeError: If it refuses the upgrade (HS-10).
+        SessionRefused: If it refuses the session (RDY-3, HS-11).
+    """
+    dialer = Dialer(url, credential, **options)
+    async with dialer.open(_Transport(await _dial(dialer))) as stream:
+        yield stream
+
+
+async def _dial(dialer: Dialer) -> anyio.abc.ByteStream:
+    target = dialer.target
+    try:
+        with anyio.fail_after(dialer.connect_timeout):
+            stream: anyio.abc.ByteStream = await anyio.connect_tcp(target.host, target.port)
+            if dialer.ssl_context is None:
+                return stream
+            return await TLSStream.wrap(
+                stream, hostname=target.host, ssl_context=dialer.ssl_context, standard_compatible=False
+            )
+    except TimeoutError:
+        raise dialer.too_slow() from None
+    except (OSError, anyio.BrokenResourceError, anyio.EndOfStream) as error:
+        raise dialer.unreachable(error) from None
+
+
+@asynccontextmanager
+async def serve(handler: Handler, **options: Unpack[ServeOptions]) -> AsyncIterator[Server]:
+    """Take connections while the block runs; leaving it closes every session with 1001.
+
+    Args:
+        handler: Called for each upgrade request, in a task of its own.
+        **options: See `ServeOptions`.
+
+    Raises:
+        ConnectError: If the address cannot be listened on.
+    """
+    server = Server(handler, **options)
+    try:
+        listener: anyio.abc.Listener[Any] = await anyio.create_tcp_listener(
+            local_host=server.host, local_port=server.port
+        )
+    except OSError as error:
+        raise server.cannot_listen(error) from None
+    server.port = listener.extra(anyio.abc.SocketAttribute.local_port)
+    if server.ssl_context is not None:
+        listener = TLSListener(
+            listener, server.ssl_context, standard_compatible=False, handshake_timeout=server.upgrade_timeout
+        )
+
+    async def take(stream: anyio.abc.ByteStream) -> None:
+        await server.take(_Transport(stream))
+
+    failure: Exception | None = None
+    async with anyio.create_task_group() as connections:
+        async with listener, anyio.create_task_group() as accepting:
+            accepting.start_soon(listener.serve, take, connections)
+            try:
+                yield server
+            except Exception as error:
+                # Raised below, so that it does not come out wrapped in a group.
+                failure = error
+            accepting.cancel_scope.cancel()
+        connections.cancel_scope.deadline = anyio.current_time() + server.shutdown_timeout
+        await server.close_streams()
+    if failure is not None:
+        raise failure

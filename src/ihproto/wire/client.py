@@ -1,0 +1,217 @@
+"""The client's end of a connection: upgrade request, answer, frames."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
+
+import h11
+import wsproto.events as ws
+from wsproto import ConnectionType, WSConnection
+from wsproto.utilities import RemoteProtocolError as WebSocketError
+
+from ihproto.clauses import clause
+from ihproto.client import ClientSession
+from ihproto.errors import Finding, LocalProtocolError, RemoteProtocolError, Side, Violation
+from ihproto.events import ClientEvent, Violated
+from ihproto.wire.credentials import Credential, offer, unselected
+from ihproto.wire.events import UpgradeAccepted, UpgradeFailed, UpgradeRefused
+from ihproto.wire.frames import Frames
+from ihproto.wire.refusal import decode_http_error
+from ihproto.wire.target import Target
+
+#: Makes the session when the upgrade is through, from the present moment and the correlation id (HS-9).
+MakeSession: TypeAlias = Callable[[float, str | None], ClientSession]
+
+_MAX_BODY = 64 * 1024
+_STATE = "CONNECTING"
+
+
+def _default_session(now: float, correlation_id: str | None) -> ClientSession:
+    return ClientSession(now, correlation_id=correlation_id)
+
+
+class ClientConnection:
+    """One connection to a server, from the upgrade request to the last close frame.
+
+    Drive it like a session: put what arrives into `receive_data`, send what `data_to_send` gives, call
+    `handle_timeout` when `next_timeout` says so, and read `events`. When `finished`, close the socket.
+
+    Args:
+        now: The present moment, in seconds.
+        target: Where the server is (HS-1).
+        credential: The credential, and the form in which it travels (HS-2, HS-3, HS-4).
+        make_session: Makes the session when the upgrade is through; None for a lenient one.
+        strict: Raise `RemoteProtocolError` when the answer to the upgrade breaks a `must` clause.
+        client_request_id: Sent as `X-Client-Request-Id` (HS-8).
+        headers: More headers to send, for example `Origin`.
+        upgrade_timeout: How long the answer to the upgrade may take, in seconds.
+        close_timeout: How long to wait for the answer to a close frame, in seconds.
+        max_text_bytes: The longest text message that is accepted, in bytes.
+
+    Raises:
+        LocalProtocolError: If the credential cannot travel in this form (HS-7), or a header is not valid HTTP (HS-1).
+    """
+
+    def __init__(
+        self,
+        now: float,
+        target: Target,
+        credential: Credential,
+        *,
+        make_session: MakeSession | None = None,
+        strict: bool = False,
+        client_request_id: str | None = None,
+        headers: Sequence[tuple[str, str]] = (),
+        upgrade_timeout: float = 30.0,
+        close_timeout: float = 10.0,
+        max_text_bytes: int = 16 * 1024 * 1024,
+    ) -> None:
+        self.session: ClientSession | None = None
+        self._offer = offer(credential)
+        self._make_session = make_session if make_session is not None else _default_session
+        self._strict = strict
+        self._close_timeout = close_timeout
+        self._max_text_bytes = max_text_bytes
+        self._deadline: float | None = now + upgrade_timeout
+        self._events: deque[ClientEvent | UpgradeAccepted | UpgradeRefused | UpgradeFailed] = deque()
+        self._frames: Frames | None = None
+        self._refused = False
+        self._refusal: ws.RejectConnection | None = None
+        self._body = bytearray()
+        self._ws = WSConnection(ConnectionType.CLIENT)
+        extra = [*self._offer.headers]
+        if client_request_id is not None:
+            extra.append((b"X-Client-Request-Id", client_request_id.encode("latin-1", "replace")))
+        extra += [(name.encode("latin-1", "replace"), value.encode("latin-1", "replace")) for name, value in headers]
+        request = ws.Request(
+            host=target.authority, target=target.path, subprotocols=self._offer.subprotocols, extra_headers=extra
+        )
+        try:
+            self._request = self._ws.send(request)
+        except h11.LocalProtocolError:
+            what = "a header of the upgrade request is not valid HTTP"
+            raise LocalProtocolError(Violation(clause("HS-1"), Side.CLIENT, _STATE, what)) from None
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing more will come or go: send what is left and close the socket."""
+        return self._refused or (self._frames is not None and self._frames.finished)
+
+    def receive_data(self, data: bytes, now: float) -> None:
+        """Take bytes that arrived.
+
+        Raises:
+            RemoteProtocolError: If the session, or this connection, is strict and a `must` clause was not kept.
+        """
+        if self._frames is not None:
+            self._frames.receive_data(data, now)
+        elif not self._refused:
+            self._receive_answer(data, now)
+
+    def receive_eof(self, now: float) -> None:
+        """Take note that the peer will send nothing more."""
+        if self._frames is not None:
+            self._frames.lose("the connection ended without a close frame")
+        elif self._refusal is not None:
+            self._finish_refusal()
+        elif not self._refused:
+            self._fail("the server closed the connection without answering the upgrade")
+
+    def data_to_send(self, now: float) -> bytes:
+        """Drain the bytes to send, those included that calls on the session have caused."""
+        if self._request:
+            request, self._request = self._request, b""
+            return request
+        return self._frames.data_to_send(now) if self._frames is not None else b""
+
+    def events(self) -> list[ClientEvent | UpgradeAccepted | UpgradeRefused | UpgradeFailed]:
+        """Drain what happened, oldest first."""
+        if self.session is not None:
+            self._events.extend(self.session.events())
+        events = list(self._events)
+        self._events.clear()
+        return events
+
+    def next_timeout(self) -> float | None:
+        """The moment at which `handle_timeout` wants to be called, None for never."""
+        if self.finished:
+            return None
+        moments = [self._deadline]
+        if self._frames is not None and self.session is not None:
+            moments = [self._frames.deadline, self.session.next_timeout()]
+        return min((moment for moment in moments if moment is not None), default=None)
+
+    def handle_timeout(self, now: float) -> None:
+        """Act on the time.
+
+        Raises:
+            RemoteProtocolError: If the session is strict and a `must` clause was not kept.
+        """
+        if self.finished:
+            return
+        if self._frames is not None and self.session is not None:
+            if self._frames.deadline is not None and now >= self._frames.deadline:
+                self._frames.lose("the close was not answered")
+                return
+            self.session.handle_timeout(now)
+        elif self._deadline is not None and now >= self._deadline:
+            self._fail("the server did not answer the upgrade in time")
+
+    def _receive_answer(self, data: bytes, now: float) -> None:
+        try:
+            self._ws.receive_data(data)
+            events = list(self._ws.handshake.events())
+        except (WebSocketError, UnicodeError):
+            # The library's text may quote the response, which may quote the credential.
+            self._fail("the answer is not a valid WebSocket upgrade")
+            return
+        for event in events:
+            match event:
+                case ws.AcceptConnection():
+                    self._accept(event, now)
+                case ws.RejectConnection():
+                    self._refusal = event
+                case ws.RejectData():
+                    self._body += event.data[: _MAX_BODY - len(self._body)]
+                    if event.body_finished:
+                        self._finish_refusal()
+
+    def _accept(self, event: ws.AcceptConnection, now: float) -> None:
+        assert self._ws.connection is not None
+        correlation_id = _correlation_id(event.extra_headers)
+        self._events.append(UpgradeAccepted(correlation_id, event.subprotocol))
+        self.session = self._make_session(now, correlation_id)
+        self._frames = Frames(
+            self._ws.connection,
+            self.session,
+            max_text_bytes=self._max_text_bytes,
+            close_timeout=self._close_timeout,
+        )
+        found = [unselected(self._offer, event.subprotocol)]
+        if correlation_id is None:
+            found.append(Finding(clause("HS-9"), "the upgrade response carries no X-Correlation-ID"))
+        for finding in found:
+            if finding is not None:
+                violation = Violation(finding.clause, Side.SERVER, _STATE, finding.what)
+                self._events.append(Violated(violation))
+                if self._strict:
+                    raise RemoteProtocolError(violation)
+        # The first frames may have come in one piece with the response.
+        self._frames.receive_data(b"", now)
+
+    def _finish_refusal(self) -> None:
+        assert self._refusal is not None
+        refusal, self._refusal = self._refusal, None
+        self._refused = True
+        error = decode_http_error(bytes(self._body))
+        self._events.append(UpgradeRefused(refusal.status_code, _correlation_id(refusal.headers), error))
+
+    def _fail(self, what: str) -> None:
+        self._refused = True
+        self._events.append(UpgradeFailed(what))
+
+
+def _correlation_id(headers: Sequence[tuple[bytes, bytes]]) -> str | None:
+    return next((value.decode("latin-1") for name, value in headers if name.lower() == b"x-correlation-id"), None)

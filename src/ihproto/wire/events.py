@@ -1,0 +1,68 @@
+"""What a connection tells its owner about the upgrade; after it come the events of the session."""
+
+from __future__ import annotations
+
+import attrs
+
+from ihproto.wire.credentials import Credential
+from ihproto.wire.refusal import HttpError
+
+
+@attrs.frozen
+class UpgradeRequested:
+    """A client wants to open a session: answer with `accept` or `refuse`.
+
+    Attributes:
+        path: The path, without the query, as sent.
+        query: Names and values of the query, in order, percent-decoded.
+        credential: The credential, None when there is none (HS-2, HS-3, HS-4).
+        origin: The `Origin` header, None when there is none (HS-14).
+        client_request_id: The `X-Client-Request-Id` header, for the log (HS-8).
+        headers: All headers but the credential, names in lower case.
+    """
+
+    path: str
+    query: tuple[tuple[str, str], ...]
+    credential: Credential | None
+    origin: str | None
+    client_request_id: str | None
+    headers: tuple[tuple[bytes, bytes], ...] = attrs.field(repr=False)
+
+
+@attrs.frozen
+class UpgradeAccepted:
+    """The server accepted the upgrade; the session has begun.
+
+    Attributes:
+        correlation_id: The `X-Correlation-ID` header, None when there was none (HS-9).
+        subprotocol: What the server selected, None for nothing (HS-5).
+    """
+
+    correlation_id: str | None
+    subprotocol: str | None = attrs.field(repr=False)
+
+
+@attrs.frozen
+class UpgradeRefused:
+    """The server answered the upgrade with another HTTP response (HS-10); nothing comes after this.
+
+    Attributes:
+        status: The HTTP status.
+        correlation_id: The `X-Correlation-ID` header, None when there was none (HS-9).
+        error: The JSON body, None when it is not of the documented shape.
+    """
+
+    status: int
+    correlation_id: str | None
+    error: HttpError | None
+
+
+@attrs.frozen
+class UpgradeFailed:
+    """There was no usable answer to the upgrade, or no usable request; nothing comes after this.
+
+    Attributes:
+        what: What happened, as a sentence without a full stop.
+    """
+
+    what: str

@@ -1,0 +1,163 @@
+"""RFC 6455 frames under a session of either role, on wsproto."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import wsproto.events as ws
+from wsproto.connection import Connection, ConnectionState
+
+from ihproto.events import BytesToSend, CloseToSend, TextToSend, ToSend
+
+_MESSAGE_TOO_BIG = 1009
+
+
+class Carried(Protocol):
+    """What both sessions have in common."""
+
+    def receive_text(self, text: str, now: float) -> None:
+        """Take a text message."""
+        ...
+
+    def receive_bytes(self, data: bytes, now: float, *, final: bool = True) -> None:
+        """Take a piece of a binary message."""
+        ...
+
+    def receive_close(self, code: int, reason: str = "") -> None:
+        """Take a close frame."""
+        ...
+
+    def receive_lost(self, reason: str = "") -> None:
+        """Take note that the connection is gone."""
+        ...
+
+    def to_send(self) -> list[ToSend]:
+        """Drain what must be sent."""
+        ...
+
+
+class Frames:
+    """Carries a session over the frames of one WebSocket.
+
+    Text is put together, up to a limit; binary messages go through in the pieces in which they arrive. Pings are
+    answered, closes are answered, and a peer that breaks the framing is closed with the code of the RFC.
+
+    Args:
+        connection: The WebSocket, just opened.
+        session: The session to carry.
+        max_text_bytes: The longest text that is put together, in bytes of UTF-8; it may be exceeded by a factor of
+            four at most, since characters are counted.
+        refuse_text: Called in place of `receive_text` for a text that is longer; None to close the connection.
+        close_timeout: How long to wait for the answer to a close frame, in seconds.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        session: Carried,
+        *,
+        max_text_bytes: int,
+        close_timeout: float,
+        refuse_text: _RefuseText | None = None,
+    ) -> None:
+        self._ws = connection
+        self._session = session
+        self._max_text = max_text_bytes
+        self._refuse_text = refuse_text
+        self._close_timeout = close_timeout
+        self._text: list[str] = []
+        self._text_size = 0
+        self._out: list[bytes] = []
+        self.deadline: float | None = None
+        self.finished = False
+
+    def receive_data(self, data: bytes, now: float) -> None:
+        """Take bytes; what they say goes to the session, which may raise."""
+        if self.finished:
+            return
+        self._ws.receive_data(data)
+        for event in self._ws.events():
+            match event:
+                case ws.TextMessage():
+                    self._receive_text(event, now)
+                case ws.BytesMessage():
+                    self._session.receive_bytes(bytes(event.data), now, final=event.message_finished)
+                case ws.Ping():
+                    if self._ws.state is ConnectionState.OPEN:
+                        self._out.append(self._ws.send(event.response()))
+                case ws.CloseConnection():
+                    self._receive_close(event)
+            self._collect(now)
+            if self.finished:
+                return
+
+    def _collect(self, now: float) -> None:
+        """Turn what the session wants sent into frames."""
+        for item in self._session.to_send():
+            if self._ws.state is not ConnectionState.OPEN:
+                return
+            match item:
+                case TextToSend(text):
+                    self._out.append(self._ws.send(ws.TextMessage(data=text)))
+                case BytesToSend(data, final):
+                    self._out.append(self._ws.send(ws.BytesMessage(data=data, message_finished=final)))
+                case CloseToSend(code, reason):
+                    self._out.append(self._ws.send(ws.CloseConnection(code=code, reason=reason)))
+                    self.deadline = now + self._close_timeout
+
+    def lose(self, reason: str = "") -> None:
+        """Take note that the connection is gone."""
+        if not self.finished:
+            self._finish()
+            self._session.receive_lost(reason)
+
+    def data_to_send(self, now: float) -> bytes:
+        """Drain the bytes to send."""
+        self._collect(now)
+        data = b"".join(self._out)
+        self._out.clear()
+        return data
+
+    def _receive_text(self, event: ws.TextMessage, now: float) -> None:
+        self._text_size += len(event.data)
+        if self._text_size <= self._max_text:
+            self._text.append(event.data)
+        elif self._refuse_text is None:
+            self._fail(_MESSAGE_TOO_BIG, f"a text message is longer than {self._max_text} bytes")
+            return
+        else:
+            self._text.clear()
+        if not event.message_finished:
+            return
+        text, size = "".join(self._text), self._text_size
+        self._text.clear()
+        self._text_size = 0
+        if size > self._max_text and self._refuse_text is not None:
+            self._refuse_text(now)
+        else:
+            self._session.receive_text(text, now)
+
+    def _receive_close(self, event: ws.CloseConnection) -> None:
+        if self._ws.state is ConnectionState.REMOTE_CLOSING:
+            self._out.append(self._ws.send(event.response()))
+        elif self._ws.state is not ConnectionState.CLOSED:
+            # wsproto reports broken framing as a close that leaves the state as it was.
+            self._fail(event.code, event.reason or "the framing is broken")
+            return
+        self._finish()
+        self._session.receive_close(int(event.code), event.reason or "")
+
+    def _fail(self, code: int, reason: str) -> None:
+        """Fail the connection (RFC 6455, section 7.1.7): say why, and wait for nothing."""
+        if self._ws.state is ConnectionState.OPEN:
+            self._out.append(self._ws.send(ws.CloseConnection(code=code, reason=reason)))
+        self._finish()
+        self._session.receive_lost(f"closed with {int(code)}: {reason}")
+
+    def _finish(self) -> None:
+        self.finished = True
+        self.deadline = None
+
+
+class _RefuseText(Protocol):
+    def __call__(self, now: float, /) -> None: ...
