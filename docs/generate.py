@@ -6,11 +6,17 @@ that returns its text, and a line in `PAGES`.
 """
 
 import argparse
+import enum
+import inspect
+import re
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
-from ihproto.clauses import CLAUSES, FAMILIES, REVISION_IDS, SOURCES, Level
+from ihproto import automata
+from ihproto.automata import CLIENT_TABLE, SERVER_TABLE, Refusal, client_automaton, server_automaton
+from ihproto.clauses import CLAUSES, FAMILIES, REVISION_IDS, SOURCES, Level, clause
 from ihproto.errorcodes import ERROR_CODES
 
 HERE = Path(__file__).resolve().parent
@@ -117,8 +123,93 @@ def protocol_page() -> str:
     return "\n\n".join(parts) + "\n"
 
 
+S = TypeVar("S", bound=enum.Enum)
+T = TypeVar("T", bound=enum.Enum)
+
+
+def theory(docstring: str) -> str:
+    """Turn a module docstring into Markdown: its underlined titles become headings."""
+    text = re.sub(r"(?m)^(\S.*)\n=+$", r"## \1", inspect.cleandoc(docstring))
+    return re.sub(r"(?m)^(\S.*)\n-+$", r"### \1", text)
+
+
+def clause_link(clause_id: str) -> str:
+    """Link a clause id to its family on the page of the catalogue."""
+    family = clause(clause_id).family
+    anchor = re.sub(r"[^a-z -]", "", f"{family}: {FAMILIES[family]}".lower()).replace(" ", "-")
+    return f"[{clause_id}](protocol.md#{anchor})"
+
+
+def diagram(states: Mapping[S, Mapping[T, S | Refusal[S]]], initial: S) -> str:
+    """Draw the transitions that lead from one state to another; edges between the same two are one edge."""
+    lines = ["```mermaid", "stateDiagram-v2", f"    [*] --> {initial.value}"]
+    for state, row in states.items():
+        labels: dict[S, list[str]] = {}
+        for trigger, entry in row.items():
+            if not isinstance(entry, Refusal) and entry is not state:
+                labels.setdefault(entry, []).append(trigger.value)
+        lines += [f"    {state.value} --> {target.value}: {' / '.join(names)}" for target, names in labels.items()]
+    return "\n".join([*lines, "    CLOSED --> [*]", "```"])
+
+
+def transitions(states: Mapping[S, Mapping[T, S | Refusal[S]]]) -> str:
+    """Render the whole table, one row for each trigger and one column for each state."""
+
+    def cell(entry: S | Refusal[S]) -> str:
+        if not isinstance(entry, Refusal):
+            return f"`{entry.value}`"
+        then = f", then `{entry.then.value}`" if entry.then is not None else ""
+        return f"refused by {clause_link(entry.clause_id)}{then}"
+
+    triggers = type(next(iter(next(iter(states.values())))))
+    return table(
+        ("trigger", *(f"`{state.value}`" for state in states)),
+        ((trigger.value, *(cell(row[trigger]) for row in states.values())) for trigger in triggers),
+    )
+
+
+def refusals(states: Mapping[S, Mapping[T, S | Refusal[S]]]) -> str:
+    """Render what each refusal says, with the pairs of state and trigger that it answers."""
+    places: dict[Refusal[S], list[str]] = {}
+    for state, row in states.items():
+        for refusal in dict.fromkeys(entry for entry in row.values() if isinstance(entry, Refusal)):
+            names = [trigger.value for trigger, entry in row.items() if entry == refusal]
+            what = "whatever happens" if len(names) == len(row) else ", ".join(names)
+            places.setdefault(refusal, []).append(f"`{state.value}`: {what}")
+    return table(
+        ("clause", "what the refusal says", "state and trigger"),
+        ((clause_link(refusal.clause_id), refusal.what, "; ".join(where)) for refusal, where in places.items()),
+    )
+
+
+def automata_page() -> str:
+    """Render the two automata of a session."""
+    parts = [NOTICE, "# The automata of a session", theory(automata.__doc__ or "")]
+    parts += [
+        "## How to read what follows",
+        (
+            "A diagram shows the ways from one state to another. It leaves out what changes nothing and what is "
+            "refused; the table below it has both: each cell is the next state, or the clause that forbids the "
+            "trigger in that state. Where a refusal names a state, a lenient session goes on in it; otherwise it "
+            "stays where it is."
+        ),
+        "## The client's automaton",
+        diagram(CLIENT_TABLE, client_automaton().state),
+        transitions(CLIENT_TABLE),
+        "### What the client's refusals say",
+        refusals(CLIENT_TABLE),
+        "## The server's automaton",
+        diagram(SERVER_TABLE, server_automaton().state),
+        transitions(SERVER_TABLE),
+        "### What the server's refusals say",
+        refusals(SERVER_TABLE),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
 PAGES: dict[str, Callable[[], str]] = {
     "protocol.md": protocol_page,
+    "automata.md": automata_page,
 }
 """File name to the function that renders the page."""
 

@@ -218,7 +218,7 @@ def test_clause_names_the_nearest_ids(clause_id: str, hint: str) -> None:
     with pytest.raises(KeyError) as raised:
         clause(clause_id)
     text = raised.value.args[0]
-    assert repr(id) in text
+    assert repr(clause_id) in text
     assert re.search(rf"{hint}\b", text)
 
 

@@ -1,9 +1,13 @@
 import importlib.util
+import re
+from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
+from ihproto.automata import CLIENT_TABLE, SERVER_TABLE, Refusal
 from ihproto.clauses import CLAUSES
 from ihproto.errorcodes import ERROR_CODES
 
@@ -20,6 +24,8 @@ def load_generator() -> ModuleType:
 
 
 generate = load_generator()
+
+TABLES: list[Mapping[Any, Mapping[Any, Any]]] = [CLIENT_TABLE, SERVER_TABLE]
 
 
 @pytest.mark.parametrize("name", generate.PAGES)
@@ -70,3 +76,44 @@ def test_protocol_page_has_a_row_for_every_clause_and_error() -> None:
 
 def test_bars_in_a_cell_do_not_break_the_table() -> None:
     assert generate.table(("a",), [("x|y",)]) == "| a |\n| --- |\n| x\\|y |"
+
+
+@pytest.mark.parametrize("states", TABLES, ids=["client", "server"])
+def test_automata_page_has_every_pair_of_state_and_trigger(states: Mapping[Any, Mapping[Any, Any]]) -> None:
+    page = generate.automata_page()
+    header = "| trigger | " + " | ".join(f"`{state.value}`" for state in states) + " |"
+    lines = page[page.index(header) :].splitlines()[2:]
+    triggers = list(next(iter(states.values())))
+    rows = {line.split(" | ")[0].removeprefix("| "): line for line in lines[: len(triggers)]}
+    assert sorted(rows) == sorted(trigger.value for trigger in triggers)
+    for column, (state, row) in enumerate(states.items(), start=1):
+        for trigger, entry in row.items():
+            cell = rows[trigger.value].removesuffix(" |").split(" | ")[column]
+            if isinstance(entry, Refusal):
+                assert cell.startswith(f"refused by [{entry.clause_id}](")
+                assert entry.what in page
+                assert (f"then `{entry.then.value}`" in cell) if entry.then is not None else ("then" not in cell)
+            else:
+                assert cell == f"`{entry.value}`", (state, trigger)
+
+
+def test_automata_page_draws_each_edge_between_two_states_once() -> None:
+    page = generate.automata_page()
+    assert page.count("stateDiagram-v2") == 2
+    for diagram, states in zip(page.split("```mermaid")[1:], TABLES, strict=True):
+        drawn = re.findall(r"^    (\w+) --> (\w+): (.+)$", diagram.partition("```")[0], re.MULTILINE)
+        edges = {
+            (state.value, entry.value)
+            for state, row in states.items()
+            for entry in row.values()
+            if not isinstance(entry, Refusal) and entry is not state
+        }
+        assert sorted((source, target) for source, target, _ in drawn) == sorted(edges)
+
+
+def test_links_of_the_automata_page_lead_to_headings_of_the_catalogue() -> None:
+    headings = re.findall(r"^## (.+)$", generate.protocol_page(), re.MULTILINE)
+    anchors = {re.sub(r"[^\w\s-]", "", heading.lower()).replace(" ", "-") for heading in headings}
+    targets = re.findall(r"\[[A-Z]+-\d+\]\(protocol\.md#([^)]+)\)", generate.automata_page())
+    assert targets
+    assert set(targets) <= anchors

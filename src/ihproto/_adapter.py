@@ -176,7 +176,8 @@ class _Driver(Generic[W]):
         self.wire = wire
         self.transport = transport
         self._send_timeout = send_timeout
-        self._lock = transport.lock()
+        self._writing = transport.lock()
+        self._reading = transport.lock()
         self._broken = False
         self._receiving: Scope | None = None
 
@@ -193,7 +194,14 @@ class _Driver(Generic[W]):
             await self.step()
 
     async def step(self) -> None:
-        """Wait for bytes or for the next timeout, and let the connection act on it."""
+        """Wait for bytes or for the next timeout, and let the connection act on it; or wait for a task that does so."""
+        if self._reading.locked():
+            async with self._reading:
+                return
+        async with self._reading:
+            await self._step()
+
+    async def _step(self) -> None:
         with self.transport.scope(self._deadline()) as scope:
             self._receiving = scope
             data = await self.transport.receive()
@@ -218,9 +226,9 @@ class _Driver(Generic[W]):
         """
         if self._receiving is not None:
             self._receiving.deadline = self._deadline()
-        if self._broken or (self._lock.locked() and not patient):
+        if self._broken or (self._writing.locked() and not patient):
             return
-        async with self._lock:
+        async with self._writing:
             try:
                 while data := self.wire.data_to_send(self.transport.now()):
                     await self._send(data)

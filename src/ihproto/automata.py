@@ -21,6 +21,7 @@ that never came to be (RDY-3). While OPEN, everything flows. `session.close` sta
 answers `session.closing`, finishes, says `session.ended`, and closes (CLS-1). A server that does not know
 `session.close` takes it for a broken config and answers `ih6001`: the session is simply OPEN again. FAILED means that
 an error arrived whose id announces a close (ERR-2); since not every server closes then, it forbids nothing.
+FAILED_CLOSING is the same after `session.close`: the close may come without `session.ended`, and media stays forbidden.
 
 The server
 ----------
@@ -57,6 +58,7 @@ class ClientState(enum.Enum):
     REFUSED = "REFUSED"
     OPEN = "OPEN"
     FAILED = "FAILED"
+    FAILED_CLOSING = "FAILED_CLOSING"
     CLOSE_REQUESTED = "CLOSE_REQUESTED"
     DRAINING = "DRAINING"
     ENDED = "ENDED"
@@ -146,6 +148,12 @@ _MEDIA_AFTER_CLOSE: Refusal[ClientState] = Refusal(
     "CLS-2", "no media may follow session.close; send all segments first"
 )
 _CLOSE_TWICE: Refusal[ClientState] = Refusal("CLS-1", "session.close was sent already; wait for session.ended")
+_CLOSING_UNASKED: Refusal[ClientState] = Refusal(
+    "CLS-1", "session.closing came, but nobody asked for it", then=ClientState.DRAINING
+)
+_ENDED_UNASKED: Refusal[ClientState] = Refusal(
+    "CLS-1", "session.ended came, but nobody asked for it", then=ClientState.ENDED
+)
 _AFTER_ENDED: Refusal[ClientState] = Refusal(
     "CLS-1", "something came after session.ended, which is the last message of a session"
 )
@@ -205,17 +213,27 @@ CLIENT_TABLE: Mapping[ClientState, Mapping[ClientTrigger, ClientState | Refusal[
             _c.RECEIVE_ERROR: _C.OPEN,
             _c.RECEIVE_FATAL_ERROR: _C.FAILED,
             _c.RECEIVE_CLOSE_REFUSED: _C.OPEN,
-            _c.RECEIVE_CLOSING: Refusal("CLS-1", "session.closing came, but nobody asked for it", then=_C.DRAINING),
-            _c.RECEIVE_ENDED: Refusal("CLS-1", "session.ended came, but nobody asked for it", then=_C.ENDED),
+            _c.RECEIVE_CLOSING: _CLOSING_UNASKED,
+            _c.RECEIVE_ENDED: _ENDED_UNASKED,
         },
         _C.FAILED: {
-            **_client_sends(config=_C.FAILED, segment=_C.FAILED, session_close=_C.CLOSE_REQUESTED),
+            **_client_sends(config=_C.FAILED, segment=_C.FAILED, session_close=_C.FAILED_CLOSING),
             _c.RECEIVE_READY: _SECOND_READY,
             _c.RECEIVE_REPORT: _C.FAILED,
             _c.RECEIVE_ERROR: _C.FAILED,
             _c.RECEIVE_FATAL_ERROR: _C.FAILED,
             _c.RECEIVE_CLOSE_REFUSED: _C.FAILED,
-            _c.RECEIVE_CLOSING: _C.DRAINING,
+            _c.RECEIVE_CLOSING: _CLOSING_UNASKED,
+            _c.RECEIVE_ENDED: _ENDED_UNASKED,
+        },
+        _C.FAILED_CLOSING: {
+            **_client_sends(config=_C.FAILED_CLOSING, segment=_MEDIA_AFTER_CLOSE, session_close=_CLOSE_TWICE),
+            _c.RECEIVE_READY: _SECOND_READY,
+            _c.RECEIVE_REPORT: _C.FAILED_CLOSING,
+            _c.RECEIVE_ERROR: _C.FAILED_CLOSING,
+            _c.RECEIVE_FATAL_ERROR: _C.FAILED_CLOSING,
+            _c.RECEIVE_CLOSE_REFUSED: _C.FAILED,
+            _c.RECEIVE_CLOSING: _C.FAILED_CLOSING,
             _c.RECEIVE_ENDED: _C.ENDED,
         },
         _C.CLOSE_REQUESTED: {
@@ -223,7 +241,7 @@ CLIENT_TABLE: Mapping[ClientState, Mapping[ClientTrigger, ClientState | Refusal[
             _c.RECEIVE_READY: _SECOND_READY,
             _c.RECEIVE_REPORT: _C.CLOSE_REQUESTED,
             _c.RECEIVE_ERROR: _C.CLOSE_REQUESTED,
-            _c.RECEIVE_FATAL_ERROR: _C.FAILED,
+            _c.RECEIVE_FATAL_ERROR: _C.FAILED_CLOSING,
             _c.RECEIVE_CLOSE_REFUSED: _C.OPEN,
             _c.RECEIVE_CLOSING: _C.DRAINING,
             _c.RECEIVE_ENDED: Refusal("CLS-1", "session.ended came without session.closing before it", then=_C.ENDED),
@@ -236,7 +254,7 @@ CLIENT_TABLE: Mapping[ClientState, Mapping[ClientTrigger, ClientState | Refusal[
             _c.RECEIVE_READY: _SECOND_READY,
             _c.RECEIVE_REPORT: _C.DRAINING,
             _c.RECEIVE_ERROR: _C.DRAINING,
-            _c.RECEIVE_FATAL_ERROR: _C.FAILED,
+            _c.RECEIVE_FATAL_ERROR: _C.FAILED_CLOSING,
             _c.RECEIVE_CLOSE_REFUSED: _C.DRAINING,
             _c.RECEIVE_CLOSING: Refusal("CLS-1", "session.closing came a second time"),
             _c.RECEIVE_ENDED: _C.ENDED,

@@ -34,6 +34,7 @@ _OVERDUE: Mapping[ClientState, tuple[str, str]] = {
     ClientState.AWAITING_READY: ("RDY-1", "session.ready did not come; is this an endpoint of this revision?"),
     ClientState.REFUSED: ("RDY-3", "the session was refused and not closed"),
     ClientState.FAILED: ("ERR-2", "the error announced a close that did not come"),
+    ClientState.FAILED_CLOSING: ("ERR-2", "the error announced a close that did not come"),
     ClientState.CLOSE_REQUESTED: ("CLS-1", "session.close was not answered"),
     ClientState.DRAINING: ("CLS-1", "the drain took longer than the server announced"),
     ClientState.ENDED: ("CLS-1", "the close did not come after session.ended"),

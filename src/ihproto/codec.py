@@ -7,6 +7,7 @@ repeats a value of the text in an error, only keys and types: a value may be a s
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import attrs
@@ -103,6 +104,9 @@ class Codec:
 
         Returns:
             The text of one text message.
+
+        Raises:
+            ValueError: If a number is not finite.
         """
         envelope = {
             "type": message.type,
@@ -169,7 +173,12 @@ def _malformed(clause_id: str, error: Exception, root: str) -> MalformedMessage:
         return MalformedMessage(Finding(clause(clause_id), "the JSON is nested too deeply", root))
     what, _, place = str(error).partition(" - at `$")
     path = root + place.removesuffix("`")
-    return MalformedMessage(Finding(clause(clause_id), what[:1].lower() + what[1:], path))
+    return MalformedMessage(Finding(clause(clause_id), _sentence(what), path))
+
+
+def _sentence(what: str) -> str:
+    """The library's words as the rest of a sentence: abbreviations keep their capitals."""
+    return what if what[1:2].isupper() else what[:1].lower() + what[1:]
 
 
 def _fields(cls: type[Any]) -> tuple[tuple[str, bool], ...]:
@@ -189,6 +198,8 @@ def _plain(value: Any) -> Any:
     """An attrs instance as a dict in the order of its fields, without the None that the wire leaves out."""
     if isinstance(value, tuple):
         return [_plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"JSON has no way to write {value}")
     if not attrs.has(type(value)):
         return value
     plain = {}

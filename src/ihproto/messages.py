@@ -11,11 +11,14 @@ must get through (ENV-3), and it is the rule book that says what it thinks of it
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import ClassVar, TypeAlias
+from typing import Annotated, ClassVar, TypeAlias
 
 import attrs
+import msgspec
 
-Number: TypeAlias = int | float
+#: An integer that every JSON implementation can hold, in double precision too (RFC 8259, section 6).
+Integer: TypeAlias = Annotated[int, msgspec.Meta(ge=-(2**53) + 1, le=2**53 - 1)]
+Number: TypeAlias = Integer | float
 
 
 class ServerMessage:
@@ -104,8 +107,8 @@ class SessionReady(ServerMessage):
 
     session_idle_timeout_seconds: Number
     session_max_duration_seconds: Number
-    min_segment_size_bytes: int
-    max_segment_size_bytes: int
+    min_segment_size_bytes: Integer
+    max_segment_size_bytes: Integer
     supported_session_config_options: ConfigOptions
     min_segment_duration_seconds: Number | None = None
     max_segment_duration_seconds: Number | None = None
@@ -348,7 +351,7 @@ class Error(ServerMessage):
     code: str
     message: str
     link: str | None = None
-    segment: int | None = None
+    segment: Integer | None = None
 
 
 @attrs.frozen

@@ -78,7 +78,12 @@ class QualityCadence:
 
         Returns:
             The periods that are over with it, in order.
+
+        Raises:
+            ValueError: If `until` is before the end of the last window.
         """
+        if until < self._until:
+            raise ValueError(f"{until} s is before {self._until} s, the end of what was added last")
         scores: tuple[float, ...] | None = None
         if quality is not None:
             scores = quality.scores()

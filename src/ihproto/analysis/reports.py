@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import attrs
 from attrs.validators import ge, in_, le, optional
 
@@ -65,6 +67,10 @@ class QualityReport:
         return tuple(getattr(self, name) for name in QUALITY_DIMENSIONS)
 
 
+def _reports(values: Iterable[SignalReport]) -> tuple[SignalReport, ...]:
+    return tuple(values)
+
+
 @attrs.frozen
 class WindowAnalysis:
     """Everything an analyser says about one window.
@@ -77,7 +83,7 @@ class WindowAnalysis:
     """
 
     window: Window
-    signals: tuple[SignalReport, ...] = attrs.field(default=(), converter=tuple)
+    signals: tuple[SignalReport, ...] = attrs.field(default=(), converter=_reports)
     engagement: EngagementReport | None = None
     quality: QualityReport | None = None
 

@@ -75,12 +75,11 @@ class ConfigRules:
 
     def judge_closing(self, found: list[Finding]) -> None:
         """Judge `session.closing`: what was asked before it must have been answered before it (CFG-2)."""
-        while self._asked and isinstance(self._asked[0], SessionConfig):
-            self._asked.popleft()
+        if SessionClose() not in self._asked:
+            return
+        while self._asked.popleft() != SessionClose():
             what = "a config sent before session.close was answered by neither session.updated nor ih6001"
             found.append(Finding(clause("CFG-2"), what))
-        if self._asked:
-            self._asked.popleft()
 
     def judge_updated(self, message: SessionUpdated, found: list[Finding]) -> None:
         """Judge `session.updated` against the config that it answers (CFG-2, CFG-4)."""

@@ -38,6 +38,11 @@ class EnvelopeRules:
 
 
 def _is_utc(timestamp: str) -> bool:
+    if "T" not in timestamp:
+        return False
+    if timestamp[17:19] == "60":
+        # A leap second is ISO 8601, and more than datetime knows.
+        timestamp = f"{timestamp[:17]}59{timestamp[19:]}"
     try:
         moment = datetime.fromisoformat(timestamp)
     except ValueError:

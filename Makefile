@@ -1,0 +1,46 @@
+# Everything here sets itself up: a machine with make and Python >= 3.11 (with venv) is enough.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: help demo test lint docs bench clean
+
+help: ## Say what there is to make
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+$(READY): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=...")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+demo: $(READY) ## Stream a real recording to the mock server and show what comes back
+	@$(BIN)/python examples/demo.py
+
+test: $(READY) ## Run all tests, with coverage
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report --skip-covered --sort=cover
+	@echo 'The session layer alone, which must be covered to the last branch:'
+	$(BIN)/coverage report --fail-under=100 --include='src/ihproto/*' --omit='$(NOT_SESSION_LAYER)'
+
+NOT_SESSION_LAYER := src/ihproto/__main__.py,src/ihproto/_adapter.py,src/ihproto/anyio.py,src/ihproto/trio.py,src/ihproto/cli/*,src/ihproto/wire/*
+
+lint: $(READY) ## Check style, types and import contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python docs/generate.py --check
+
+docs: $(READY) ## Write the generated pages of docs/
+	$(BIN)/python docs/generate.py
+
+bench: $(READY) ## Measure the memory of a server while a large segment arrives
+	$(BIN)/python bench/segment_memory.py
+
+clean: ## Remove what was made
+	rm -rf $(VENV) dist build .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

@@ -1,0 +1,32 @@
+"""The command line: `ihproto mock` and `ihproto stream`.
+
+Exit codes are the same everywhere: 0 all went well, 1 the peer refused something or did not keep the protocol, 2 the
+command was given wrongly, 3 the server could not be reached, 130 interrupted by Ctrl-C, 143 by SIGTERM.
+"""
+
+from __future__ import annotations
+
+import click
+
+from ihproto import __version__
+from ihproto.cli.mock import mock
+from ihproto.cli.stream import stream
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="ihproto")
+def cli() -> None:
+    r"""The Interhuman streaming protocol: a mock server and a client.
+
+    \b
+    Try it with two terminals:
+      ihproto mock --port 8765
+      ihproto stream ws://127.0.0.1:8765 chunk-*.webm --key ih_live_mock
+
+    Exit codes: 0 all went well, 1 the peer refused something or broke the protocol, 2 wrong usage,
+    3 the server could not be reached, 130 interrupted.
+    """
+
+
+cli.add_command(mock)
+cli.add_command(stream)

@@ -1,0 +1,150 @@
+"""`ihproto mock`: run the mock server until it is told to stop."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import anyio
+import click
+from rich.console import Console
+from rich.text import Text
+
+from ihproto.anyio import ConnectError
+from ihproto.media import NominalScanner
+from ihproto_mock import BUNDLED, DEFAULT_KEY, STREAM_SCOPE, LogEntry, MockServer, ScenarioError
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", default=8765, show_default=True, type=click.IntRange(0, 65535), help="TCP port; 0 picks one.")
+@click.option(
+    "--key",
+    "keys",
+    multiple=True,
+    metavar="KEY",
+    help=f"A key that may stream; repeat for more.  [default: {DEFAULT_KEY}]",
+)
+@click.option(
+    "--scoped-key",
+    "scoped_keys",
+    multiple=True,
+    nargs=2,
+    metavar="KEY SCOPES",
+    help=f"A key with these scopes only, separated by commas; without {STREAM_SCOPE} its sessions are refused.",
+)
+@click.option(
+    "--scenario",
+    default="lively",
+    show_default=True,
+    metavar="NAME|FILE",
+    help=f"What happens in the video: {', '.join(BUNDLED)}, or a TOML file.",
+)
+@click.option(
+    "--segment-seconds",
+    default=3.0,
+    show_default=True,
+    type=click.FloatRange(0, min_open=True),
+    help="How many seconds of media every segment counts as.",
+)
+@click.option(
+    "--port-file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write the port here once the server listens.",
+)
+@click.option(
+    "--log-format",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="How to log, on stderr.",
+)
+def mock(
+    host: str,
+    port: int,
+    keys: Sequence[str],
+    scoped_keys: Sequence[tuple[str, str]],
+    scenario: str,
+    segment_seconds: float,
+    port_file: Path | None,
+    log_format: str,
+) -> None:
+    r"""Run a mock server.
+
+    It prints the URL of its endpoint on stdout, logs on stderr what happens and why something is refused, and stops
+    at Ctrl-C or SIGTERM, after closing every session with 1001.
+
+    \b
+    Examples:
+      ihproto mock
+      ihproto mock --port 0 --port-file port.txt --log-format json
+      ihproto mock --scenario troubled --key ih_live_one --scoped-key ih_live_two interhumanai.upload
+    """
+    scopes: dict[str, tuple[str, ...]] = dict.fromkeys(keys, (STREAM_SCOPE,))
+    for key, names in scoped_keys:
+        scopes[key] = tuple(name.strip() for name in names.split(",") if name.strip())
+    try:
+        server = MockServer(
+            keys=scopes or None,
+            scenario=scenario,
+            make_scanner=lambda: NominalScanner(segment_seconds),
+            log=_log_json if log_format == "json" else _TextLog(),
+            host=host,
+            port=port,
+        )
+    except (ScenarioError, ValueError) as error:
+        raise click.UsageError(str(error)) from None
+    try:
+        anyio.run(_run, server, port_file)
+    except ConnectError as error:
+        click.echo(f"ihproto mock: {error}", err=True)
+        sys.exit(3)
+
+
+async def _run(server: MockServer, port_file: Path | None) -> None:
+    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        async with server:
+            if port_file is not None:
+                await _write_port(port_file, server.port)
+            click.echo(server.url)
+            sys.stdout.flush()
+            async for _ in signals:
+                break
+
+
+async def _write_port(path: Path, port: int) -> None:
+    """Write the port so that whoever waits for the file never sees half of it."""
+    draft = anyio.Path(path.with_name(path.name + ".part"))
+    await draft.write_text(f"{port}\n")
+    await draft.replace(path)
+
+
+def _log_json(entry: LogEntry) -> None:
+    line = {
+        "time": datetime.now(UTC).isoformat(),
+        "connection": entry.connection,
+        "event": entry.event,
+        "refused": entry.refused,
+        **{name: value for name, value in entry.fields.items() if value is not None},
+    }
+    click.echo(json.dumps(line), err=True)
+
+
+class _TextLog:
+    def __init__(self) -> None:
+        self._console = Console(stderr=True, highlight=False, soft_wrap=True)
+
+    def __call__(self, entry: LogEntry) -> None:
+        line = Text(f"{datetime.now():%H:%M:%S} {entry.connection[:8]} ", style="dim")
+        line.append(entry.event, style="bold red" if entry.refused else "bold")
+        details = ", ".join(f"{name} {_show(value)}" for name, value in entry.fields.items() if value not in (None, ""))
+        line.append(f"  {details}" if details else "")
+        self._console.print(line)
+
+
+def _show(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)

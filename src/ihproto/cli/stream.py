@@ -1,0 +1,277 @@
+"""`ihproto stream`: send files as the segments of one session, and show what comes back."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import sys
+from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import anyio
+import click
+from anyio.abc import TaskGroup
+from rich.console import Console
+
+from ihproto import (
+    INCLUDE_OVERALL,
+    INCLUDE_TIMELINE,
+    ClientState,
+    Envelope,
+    Error,
+    LocalProtocolError,
+    RemoteProtocolError,
+    SessionClosed,
+)
+from ihproto.anyio import ClientStream, ConnectError, SessionRefused, StreamError, UpgradeError, connect
+from ihproto.cli.view import JsonView, LiveView, View, printable
+
+_INCLUDES = {"overall": INCLUDE_OVERALL, "timeline": INCLUDE_TIMELINE}
+_FAILED, _USAGE, _UNREACHABLE, _INTERRUPTED, _TERMINATED = 1, 2, 3, 130, 143
+
+
+class _Pace(click.ParamType[float]):
+    """How fast to send: a factor of real time, infinite for as fast as possible."""
+
+    name = "pace"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        text = str(value)
+        if text == "realtime":
+            return 1.0
+        if text == "fast":
+            return float("inf")
+        if (match := re.fullmatch(r"(\d+(?:\.\d+)?)x", text)) and float(match[1]) > 0:
+            return float(match[1])
+        raise click.BadParameter(f"{text!r} is not a pace; use realtime, fast, or a factor such as 4x", ctx, param)
+
+
+@click.command()
+@click.argument("url")
+@click.argument(
+    "files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
+)
+@click.option("--key", metavar="KEY", help="The API key or token. Others may see it in the list of processes.")
+@click.option(
+    "--key-env",
+    default="IHPROTO_KEY",
+    show_default=True,
+    metavar="NAME",
+    help="The environment variable that holds the key, where --key is not given.",
+)
+@click.option(
+    "--auth",
+    type=click.Choice(["header", "subprotocol", "pair"]),
+    default="header",
+    show_default=True,
+    help="How the key travels: Authorization header, only subprotocol, or access_token pair.",
+)
+@click.option(
+    "--include",
+    "include",
+    multiple=True,
+    type=click.Choice([*_INCLUDES, "none"]),
+    default=("overall", "timeline"),
+    show_default=True,
+    help="The conversation-quality sections to ask for; repeat for more.",
+)
+@click.option(
+    "--pace",
+    type=_Pace(),
+    default="realtime",
+    show_default=True,
+    help="realtime, fast, or a factor of real time such as 4x.",
+)
+@click.option(
+    "--segment-seconds",
+    default=3.0,
+    show_default=True,
+    type=click.FloatRange(0, min_open=True),
+    help="How long a segment lasts, for the pace.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print each event as the line of JSON that arrived.")
+@click.option("--strict", is_flag=True, help="Stop at the first clause that the server must keep and does not.")
+@click.option("--insecure", is_flag=True, help="Allow ws:// to hosts that are not local: the key travels in the open.")
+def stream(
+    url: str,
+    files: Sequence[Path],
+    key: str | None,
+    key_env: str,
+    auth: str,
+    include: Sequence[str],
+    pace: float,
+    segment_seconds: float,
+    as_json: bool,
+    strict: bool,
+    insecure: bool,
+) -> None:
+    r"""Send each FILE as one segment of a session at URL, and show what comes back.
+
+    The files are sent in the order given; a recorder's pieces must come in the order of the recording. At the end the
+    session is closed gracefully: everything that was sent is analysed first.
+
+    \b
+    Examples:
+      ihproto stream ws://127.0.0.1:8765 chunk-*.webm --key ih_live_mock
+      IHPROTO_KEY=… ihproto stream wss://api.interhuman.ai clip.mp4 --pace fast --json
+    """
+    credential = key if key is not None else os.environ.get(key_env)
+    if not credential:
+        raise click.UsageError(f"there is no key: pass --key, or set the environment variable {key_env}")
+    if "none" in include and len(include) > 1:
+        raise click.UsageError("--include none goes with no other --include")
+    view: View
+    view = JsonView() if as_json else LiveView(Console(highlight=False), sum(path.stat().st_size for path in files))
+    job = _Job(files, [_INCLUDES[name] for name in include if name != "none"], segment_seconds / pace, view)
+    try:
+        with view:
+            code = anyio.run(job.run, url, credential, auth, strict, insecure)
+    except LocalProtocolError as error:
+        code = _say(f"{error.violation.what} ({error.violation.clause.id})", _USAGE)
+    except ConnectError as error:
+        code = _say(str(error), _UNREACHABLE)
+    except (UpgradeError, SessionRefused) as error:
+        code = _say(str(error), _FAILED)
+    except RemoteProtocolError as error:
+        code = _say(f"the server broke {error.violation}", _FAILED)
+    except StreamError as error:
+        code = _say(str(error), _FAILED)
+    sys.exit(code)
+
+
+def _say(text: str, code: int) -> int:
+    click.echo(f"ihproto stream: {printable(text)}", err=True)
+    return code
+
+
+class _Job:
+    """One session: what to send, and what became of it."""
+
+    def __init__(self, files: Sequence[Path], include: Sequence[str], interval: float, view: View) -> None:
+        self._files = files
+        self._include = include
+        self._interval = interval
+        self._view = view
+        self._refusals: list[str] = []
+        self._stream: ClientStream | None = None
+        self._interrupted: signal.Signals | None = None
+        self._broken: RemoteProtocolError | None = None
+
+    async def run(self, url: str, credential: str, auth: str, strict: bool, insecure: bool) -> int:
+        """Run the session until it ends or a signal comes, and return the exit code."""
+        code = _INTERRUPTED
+        failure: Exception | None = None
+        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._watch, signals, tasks)
+                try:
+                    code = await self._session(url, credential, auth, strict, insecure)
+                except Exception as error:
+                    # Raised below, so that it does not come out wrapped in a group.
+                    failure = error
+                tasks.cancel_scope.cancel()
+        if self._interrupted is not None:
+            sent = self._stream.session.segments_sent if self._stream is not None else 0
+            _say(f"interrupted, {sent} segments sent", _INTERRUPTED)
+            return _TERMINATED if self._interrupted is signal.SIGTERM else _INTERRUPTED
+        if failure is not None:
+            raise failure
+        return code
+
+    async def _session(self, url: str, credential: str, auth: str, strict: bool, insecure: bool) -> int:
+        async with (
+            connect(url, credential, form=auth, strict=strict, allow_plaintext=insecure) as stream,
+            anyio.create_task_group() as tasks,
+        ):
+            self._stream = stream
+            self._view.opened(stream.session)
+            tasks.start_soon(self._send, stream)
+            closed = await self._receive(stream)
+            tasks.cancel_scope.cancel()
+        if self._broken is not None:
+            raise self._broken
+        return self._sum_up(stream, closed)
+
+    async def _send(self, stream: ClientStream) -> None:
+        try:
+            await stream.send_config(self._include)
+            for index, path in enumerate(self._files):
+                if index:
+                    await anyio.sleep(self._interval)
+                await self._send_file(stream, path)
+            await stream.end()
+        except (StreamError, LocalProtocolError) as error:
+            # Closed by the server: the events say why.
+            if stream.session.state not in (ClientState.CLOSED, ClientState.CLOSING):
+                self._refusals.append(str(error))
+                await stream.close()
+
+    async def _send_file(self, stream: ClientStream, path: Path) -> None:
+        file = anyio.Path(path)
+        size = (await file.stat()).st_size
+        if size == 0:
+            self._view.note(f"{path.name} is empty and was skipped, as recorders' last pieces may be")
+            return
+        try:
+            stream.session.check_segment(size)
+            await stream.send_segment(await file.read_bytes())
+        except LocalProtocolError as error:
+            if stream.session.state is not ClientState.OPEN:
+                raise
+            self._refusals.append(f"{path.name}: {error.violation.what} ({error.violation.clause.id})")
+            self._view.note(f"not sent, {self._refusals[-1]}")
+        except OSError as error:
+            self._refusals.append(f"{path.name}: {error.strerror}")
+            self._view.note(f"not sent, {self._refusals[-1]}")
+        else:
+            self._view.sent(path, size)
+
+    async def _receive(self, stream: ClientStream) -> SessionClosed | None:
+        closing = False
+        try:
+            async for event in stream:
+                self._view.event(event)
+                if isinstance(event, SessionClosed):
+                    return event
+                if isinstance(event, Envelope) and isinstance(event.message, Error):
+                    error = event.message
+                    if closing and stream.session.state is ClientState.OPEN:
+                        self._view.note("the server knows no graceful close; closing the connection instead")
+                        await stream.close()
+                    else:
+                        about = f"segment {error.segment}, " if error.segment is not None else ""
+                        self._refusals.append(f"{about}{error.code}: {error.message}")
+                closing = stream.session.state is ClientState.CLOSE_REQUESTED
+        except RemoteProtocolError as error:
+            self._broken = error
+        return None
+
+    async def _watch(self, signals: AsyncIterator[signal.Signals], tasks: TaskGroup) -> None:
+        """Close the session at the first signal, and drop everything at the second."""
+        async for number in signals:
+            if self._interrupted is not None or self._stream is None:
+                tasks.cancel_scope.cancel()
+            else:
+                tasks.start_soon(self._close, self._stream)
+            self._interrupted = number
+
+    async def _close(self, stream: ClientStream) -> None:
+        with suppress(RemoteProtocolError):
+            await stream.close()
+
+    def _sum_up(self, stream: ClientStream, closed: SessionClosed | None) -> int:
+        session = stream.session
+        sent = f"{session.segments_sent} segments sent"
+        if closed is None or closed.code != 1000:
+            how = f"closed with {closed.code} {closed.reason}".strip() if closed is not None else "broken off"
+            why = self._refusals[-1] if self._refusals else how
+            return _say(f"the session did not end well, {sent}: {why} ({how})", _FAILED)
+        if self._refusals:
+            more = f", and {len(self._refusals) - 1} more" if len(self._refusals) > 1 else ""
+            return _say(f"the session ended, {sent}, but something was refused: {self._refusals[0]}{more}", _FAILED)
+        if closed.ended is None:
+            return _say(f"the session was closed without session.ended, {sent}", _FAILED)
+        self._view.note(f"the session ended well, {sent}", good=True)
+        return 0

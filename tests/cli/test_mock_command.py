@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+import json
+import signal
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import anyio
+import pytest
+from commands import RunningMock, ihproto
+
+from ihproto import SessionClosed
+from ihproto.anyio import SessionRefused, connect
+
+
+def test_it_prints_the_url_it_listens_on_and_takes_sessions(mock: RunningMock) -> None:
+    async def body() -> None:
+        async with connect(mock.url, "ih_live_mock") as stream:
+            assert stream.contract.max_segment_size_bytes == 33_554_432
+
+    assert mock.url.startswith("ws://127.0.0.1:")
+    assert mock.url.endswith("/v1/stream/analyze")
+    anyio.run(body)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_closes_the_sessions_and_it_exits_with_0(mock: RunningMock, number: int) -> None:
+    async def body() -> SessionClosed:
+        async with connect(mock.url, "ih_live_mock") as stream:
+            mock.process.send_signal(number)
+            events = [event async for event in stream]
+            closed = events[-1]
+            assert isinstance(closed, SessionClosed)
+            return closed
+
+    assert anyio.run(body).code == 1001
+    _, log = mock.process.communicate(timeout=30)
+    assert mock.process.returncode == 0
+    assert "Traceback" not in log
+
+
+def test_the_port_file_holds_the_port(start_mock: Callable[..., RunningMock], tmp_path: Path) -> None:
+    path = tmp_path / "port"
+    mock = start_mock("--port-file", str(path))
+    assert mock.url == f"ws://127.0.0.1:{int(path.read_text())}/v1/stream/analyze"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("log_format", ["text", "json"])
+def test_the_log_says_why_and_never_shows_a_key(start_mock: Callable[..., RunningMock], log_format: str) -> None:
+    mock = start_mock("--log-format", log_format, "--key", "ih_live_secret")
+    result = ihproto("stream", mock.url, __file__, "--key", "ih_live_wrong")
+    code, log = mock.stop(signal.SIGTERM)
+    assert (result.returncode, code) == (1, 0)
+    assert "ih2001" in log
+    assert "ih_live" not in log
+    if log_format == "json":
+        lines = [json.loads(line) for line in log.splitlines()]
+        assert [line["event"] for line in lines] == ["upgrade", "upgrade refused"]
+        assert lines[1]["refused"] is True
+        assert len({line["connection"] for line in lines}) == 1
+
+
+def test_a_key_may_have_other_scopes(start_mock: Callable[..., RunningMock]) -> None:
+    mock = start_mock("--key", "one", "--scoped-key", "two", "interhumanai.upload")
+
+    async def body() -> None:
+        async with connect(mock.url, "one"):
+            pass
+        with pytest.raises(SessionRefused, match="ih2003"):
+            async with connect(mock.url, "two"):
+                pass
+
+    anyio.run(body)
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (["--scenario", "nowhere"], "bundled scenario; those are lively, quiet, troubled"),
+        (["--port", "70000"], "70000"),
+        (["--key", ""], "no key may be empty"),
+        (["--segment-seconds", "0"], "0"),
+    ],
+)
+def test_wrong_usage_is_said_in_words_with_exit_code_2(words: list[str], complaint: str) -> None:
+    result = ihproto("mock", *words)
+    assert result.returncode == 2
+    assert complaint in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_a_port_that_is_taken_is_said_in_words_with_exit_code_3() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        result = ihproto("mock", "--port", str(taken.getsockname()[1]))
+    assert result.returncode == 3
+    assert "cannot listen on 127.0.0.1" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("words", [["--help"], ["mock", "--help"], ["stream", "--help"]])
+def test_help_teaches_by_example(words: list[str]) -> None:
+    result = ihproto(*words)
+    assert result.returncode == 0
+    assert "ihproto mock" in result.stdout or "ihproto stream" in result.stdout
+
+
+def test_the_version_is_that_of_the_package() -> None:
+    assert "0.1.0" in ihproto("--version").stdout

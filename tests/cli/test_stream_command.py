@@ -1,0 +1,160 @@
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from commands import RunningMock, ihproto
+
+KEY = "ih_live_mock"
+
+
+@pytest.mark.parametrize("auth", ["header", "subprotocol", "pair"])
+def test_a_session_that_ends_well_exits_with_0(mock: RunningMock, pieces: list[str], auth: str) -> None:
+    result = ihproto("stream", mock.url, *pieces, "--key", KEY, "--pace", "fast", "--auth", auth)
+    assert result.returncode == 0
+    assert result.stderr == ""
+    heads = [line.split()[0] for line in result.stdout.splitlines()]
+    for head in ("session.ready", "signal.detected", "signal.updated", "signal.ended", "engagement.updated", "sent"):
+        assert head in heads
+    assert heads.count("conversation_quality.updated") >= 2
+    assert heads[-2:] == ["session.ended", "note"]
+
+
+def test_json_prints_each_envelope_as_it_came(mock: RunningMock, pieces: list[str]) -> None:
+    result = ihproto("stream", mock.url, *pieces, "--pace", "fast", "--json", IHPROTO_KEY=KEY)
+    envelopes = [json.loads(line) for line in result.stdout.splitlines()]
+    assert result.returncode == 0
+    assert [envelopes[0]["type"], envelopes[-1]["type"]] == ["session.ready", "session.ended"]
+    assert {frozenset(envelope) for envelope in envelopes} == {
+        frozenset({"type", "timestamp", "correlation_id", "data"})
+    }
+
+
+@pytest.mark.parametrize(
+    ("include", "sections"),
+    [
+        (["--include", "overall"], {"overall"}),
+        (["--include", "timeline"], {"timeline"}),
+        (["--include", "none"], None),
+    ],
+)
+def test_include_chooses_the_sections(
+    mock: RunningMock, pieces: list[str], include: list[str], sections: set[str] | None
+) -> None:
+    result = ihproto("stream", mock.url, *pieces[:5], "--key", KEY, "--pace", "fast", "--json", *include)
+    quality = [
+        set(envelope["data"])
+        for envelope in map(json.loads, result.stdout.splitlines())
+        if envelope["type"] == "conversation_quality.updated"
+    ]
+    assert quality == ([] if sections is None else [sections])
+
+
+def test_a_wrong_key_is_one_line_without_the_key(mock: RunningMock, pieces: list[str]) -> None:
+    result = ihproto("stream", mock.url, *pieces, "--key", "ih_live_wrong")
+    assert result.returncode == 1
+    assert result.stdout == ""
+    (line,) = result.stderr.splitlines()
+    assert "HTTP 401" in line
+    assert "ih2001" in line
+    assert "ih_live_wrong" not in line
+
+
+def test_a_key_without_the_scope_is_one_line(start_mock: Callable[..., RunningMock], pieces: list[str]) -> None:
+    mock = start_mock("--scoped-key", "ih_live_upload", "interhumanai.upload")
+    result = ihproto("stream", mock.url, *pieces, "--key", "ih_live_upload")
+    assert result.returncode == 1
+    (line,) = result.stderr.splitlines()
+    assert "ih2003" in line
+    assert "4003" in line
+    assert "ih_live_upload" not in line
+
+
+def test_what_the_server_refuses_is_said_and_the_exit_code_is_1(
+    start_mock: Callable[..., RunningMock], pieces: list[str]
+) -> None:
+    mock = start_mock("--scenario", "troubled")
+    result = ihproto("stream", mock.url, *pieces[:4], "--key", KEY, "--pace", "fast")
+    assert result.returncode == 1
+    (line,) = result.stderr.splitlines()
+    assert "segment 2, ih5002" in line
+    assert "and 1 more" in line
+
+
+def test_a_session_that_the_server_breaks_off_is_said_and_the_exit_code_is_1(
+    start_mock: Callable[..., RunningMock], pieces: list[str]
+) -> None:
+    mock = start_mock("--scenario", "troubled")
+    result = ihproto("stream", mock.url, *pieces, "--key", KEY, "--pace", "100x")
+    assert result.returncode == 1
+    (line,) = result.stderr.splitlines()
+    assert "ih1001" in line
+    assert "1011" in line
+
+
+def test_a_server_that_is_not_there_gives_exit_code_3(pieces: list[str]) -> None:
+    result = ihproto("stream", "ws://127.0.0.1:1", *pieces, "--key", KEY)
+    assert result.returncode == 3
+    (line,) = result.stderr.splitlines()
+    assert "cannot be reached" in line
+
+
+def test_a_file_that_is_too_large_is_not_sent_and_the_others_are(
+    mock: RunningMock, pieces: list[str], tmp_path: Path
+) -> None:
+    large = tmp_path / "large.webm"
+    with large.open("wb") as file:
+        file.truncate(33_554_433)
+    result = ihproto("stream", mock.url, pieces[0], str(large), pieces[1], "--key", KEY, "--pace", "fast")
+    assert result.returncode == 1
+    assert "SEG-2" in result.stderr
+    assert "large.webm" in result.stderr
+    assert "2 segments sent" in result.stderr
+
+
+def test_an_empty_file_is_skipped_with_a_note(mock: RunningMock, pieces: list[str], tmp_path: Path) -> None:
+    empty = tmp_path / "002.bin"
+    empty.touch()
+    result = ihproto("stream", mock.url, pieces[0], str(empty), "--key", KEY, "--pace", "fast")
+    assert result.returncode == 0
+    assert "002.bin is empty and was skipped" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (["ws://127.0.0.1:1", "FILE"], "--key"),
+        (["ws://127.0.0.1:1", "FILE", "--key", "a/b", "--auth", "pair"], "HS-7"),
+        (["http://127.0.0.1:1", "FILE", "--key", "k"], "HS-1"),
+        (["ws://api.example.com", "FILE", "--key", "k"], "wss://"),
+        (["ws://127.0.0.1:1", "no-such-file", "--key", "k"], "no-such-file"),
+        (["ws://127.0.0.1:1", "FILE", "--key", "k", "--pace", "quick"], "realtime, fast"),
+        (["ws://127.0.0.1:1", "FILE", "--key", "k", "--include", "none", "--include", "overall"], "none"),
+        (["ws://127.0.0.1:1"], "FILES"),
+    ],
+)
+def test_wrong_usage_is_said_in_words_with_exit_code_2(words: list[str], complaint: str, pieces: list[str]) -> None:
+    result = ihproto("stream", *[pieces[0] if word == "FILE" else word for word in words])
+    assert result.returncode == 2
+    assert complaint in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_it_cleanly(mock: RunningMock, pieces: list[str], number: int, code: int) -> None:
+    command = [sys.executable, "-m", "ihproto", "stream", mock.url, *pieces, "--key", KEY, "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert "session.ready" in process.stdout.readline()
+        process.send_signal(number)
+        _, errors = process.communicate(timeout=30)
+    assert process.returncode == code
+    assert "interrupted" in errors
+    assert "Traceback" not in errors
+    _, log = mock.stop(signal.SIGTERM)
+    assert "close_code 1000" in log
