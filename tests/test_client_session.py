@@ -445,7 +445,6 @@ LATE = "a session.closing or session.ended that was in flight sets a deadline in
 
 @pytest.mark.parametrize("text", [closing(), ended()], ids=["closing", "ended"])
 @pytest.mark.parametrize("state", [ClientState.CLOSING, ClientState.CLOSED])
-@pytest.mark.xfail(strict=True, raises=AssertionError, reason=LATE)
 def test_what_was_in_flight_when_a_session_closed_starts_no_clock(state: ClientState, text: str) -> None:
     session = close_requested()
     session.close()
@@ -456,7 +455,6 @@ def test_what_was_in_flight_when_a_session_closed_starts_no_clock(state: ClientS
 
 
 @pytest.mark.parametrize("state", [ClientState.CLOSE_REQUESTED, ClientState.DRAINING, ClientState.ENDED])
-@pytest.mark.xfail(strict=True, reason="a second session.ready clears the deadline, and a dead drain is never closed")
 def test_a_second_ready_does_not_stop_the_clock_of_a_graceful_close(state: ClientState) -> None:
     session = in_state(state)
     deadline = session.next_timeout()
@@ -465,7 +463,6 @@ def test_a_second_ready_does_not_stop_the_clock_of_a_graceful_close(state: Clien
     assert session.next_timeout() == deadline
 
 
-@pytest.mark.xfail(strict=True, reason="each session.closing sets the deadline anew, also one that is a violation")
 def test_a_second_closing_does_not_prolong_the_drain() -> None:
     session = draining(0.0, seconds=20)
     deadline = session.next_timeout()
@@ -568,9 +565,6 @@ def test_ih6001_answers_the_oldest_config_and_leaves_the_one_in_force() -> None:
     assert state_of(session) is ClientState.OPEN
 
 
-@pytest.mark.xfail(
-    strict=True, reason="an answer that cannot be read stays unanswered, and all later ones are blamed for it"
-)
 def test_an_answer_that_cannot_be_read_is_not_blamed_on_the_next_one() -> None:
     session = opened()
     session.send_config([OVERALL])
@@ -1010,11 +1004,27 @@ def test_a_session_is_over_only_once() -> None:
     assert session.events() == [SessionClosed(1000, "first")]
 
 
-def test_a_text_after_the_close_breaks_cls_3() -> None:
+def test_a_session_updated_that_cannot_be_read_and_answers_nothing_is_a_violation_like_any_other() -> None:
+    session = opened()
+    session.receive_text(envelope("session.updated", {"include": 3}), 0.0)
+    (violation,) = violations(session.events())
+    assert (violation.clause.id, violation.path) == ("CFG-2", "$.data.include")
+
+
+@pytest.mark.parametrize(("code", "reason"), [(1005, ""), (1006, ""), (999, ""), (5000, ""), (1000, "x" * 124)])
+def test_a_close_that_no_frame_can_carry_is_a_misuse(code: int, reason: str) -> None:
+    session = opened()
+    with pytest.raises(LocalProtocolError, match="CLS-3"):
+        session.close(code, reason)
+    assert session.state is ClientState.OPEN
+    assert session.to_send() == []
+
+
+def test_nothing_comes_after_the_close() -> None:
     session = peer_close()
     session.receive_text(detected(), 0.0)
-    (violation,) = violations(session.events())
-    assert (violation.clause.id, violation.state) == ("CLS-3", "CLOSED")
+    session.receive_bytes(b"x", 0.0)
+    assert session.events() == []
     assert state_of(session) is ClientState.CLOSED
 
 

@@ -233,9 +233,9 @@ def test_ready_is_said_only_once(state: ServerState) -> None:
     assert misuse(lambda: session.open(0.0), session) == "RDY-1"
 
 
-def test_a_contract_that_nobody_can_keep_is_not_said() -> None:
-    session = connected(settings=ServerSettings(contract(max_segment_size_bytes=0)))
-    assert misuse(lambda: session.open(0.0), session) == "RDY-2"
+def test_a_contract_that_nobody_can_keep_is_refused() -> None:
+    with pytest.raises(ValueError, match="RDY-2"):
+        ServerSettings(contract(max_segment_size_bytes=0))
 
 
 @pytest.mark.parametrize(("code", "close_code"), [("ih2003", 4003), ("ih4005", 1008), ("ih1003", 1013)])
@@ -263,7 +263,6 @@ def test_a_refusal_without_a_close_code_of_its_own_closes_with_1008() -> None:
     assert close == ("close", 1008)
 
 
-@pytest.mark.xfail(strict=True, reason="only an error with a close code of its own is kept for SessionClosed.error")
 def test_a_refusal_explains_the_close_whatever_its_code() -> None:
     session = connected()
     session.refuse("ih3002", 0.0)
@@ -298,7 +297,6 @@ def test_nothing_but_ready_or_an_error_is_said_first() -> None:
 
 
 @pytest.mark.parametrize("what", ["config", "nonsense", "segment"])
-@pytest.mark.xfail(strict=True, reason="REFUSED by send_error without a close still answers configs and takes segments")
 def test_a_session_that_was_refused_takes_nothing_any_more(what: str) -> None:
     session = connected()
     session.send_error("ih2001", 0.0)
@@ -449,7 +447,6 @@ def test_goal_dimensions_that_the_contract_does_not_offer_are_ih6001(offered: tu
     assert session.config == SessionConfig()
 
 
-@pytest.mark.xfail(strict=True, reason="the docstring promises LocalProtocolError; CFG-6 is a SHOULD and stops nothing")
 def test_feedback_without_goal_dimensions_is_a_misuse() -> None:
     session = opened(settings=with_goals("clarity"))
     assert misuse(lambda: session.send_feedback("slow down", 0.0), session) == "CFG-6"
@@ -754,15 +751,22 @@ def test_an_analysis_out_of_turn_is_a_misuse(window: Window) -> None:
     assert misuse(lambda: session.drop_window(window, 0.0), session) == "SIG-4"
 
 
-@pytest.mark.xfail(
-    strict=True, reason="send_analysis fails half-way through: the window is lost, the signal half active"
-)
 def test_an_analysis_that_cannot_be_said_does_not_lose_its_window() -> None:
     session = with_media(8)
     with pytest.raises(ValueError, match="nan"):
         session.send_analysis(seen(FIRST, SignalReport("stress", float("nan"))), 0.0)
     assert session.outstanding == (FIRST,)
     assert dict(session.signals) == {}
+
+
+def test_an_analysis_out_of_turn_is_told_whose_turn_it_is() -> None:
+    session = with_media(14)
+    with pytest.raises(LocalProtocolError, match="window 2 was given, but window 0 is outstanding"):
+        session.drop_window(THIRD, 0.0)
+    for window in (FIRST, SECOND, THIRD):
+        session.drop_window(window, 0.0)
+    with pytest.raises(LocalProtocolError, match="window 2 was given, but no window is outstanding"):
+        session.drop_window(THIRD, 0.0)
 
 
 def test_an_analysis_can_be_given_only_once() -> None:
@@ -772,16 +776,34 @@ def test_an_analysis_can_be_given_only_once() -> None:
     assert misuse(lambda: session.drop_window(FIRST, 0.0), session) == "SIG-4"
 
 
-def test_a_dropped_window_is_said_as_the_stretch_that_nothing_covered_before() -> None:
+def test_a_dropped_window_is_said_as_the_stretch_that_no_other_window_covers() -> None:
+    session = with_media(14)
+    session.drop_window(FIRST, 0.0)
+    assert said(session.to_send()) == [("coverage.dropped", {"ranges": [{"start": 0, "end": 3}]})]
+    session.send_analysis(WindowAnalysis(SECOND), 0.0)
+    session.drop_window(THIRD, 0.0)
+    assert said(session.to_send()) == []
+    assert session.outstanding == ()
+
+
+def test_a_window_dropped_at_the_end_leaves_the_rest_uncovered() -> None:
     session = with_media(14)
     session.drop_window(FIRST, 0.0)
     session.send_analysis(WindowAnalysis(SECOND), 0.0)
     session.drop_window(THIRD, 0.0)
-    assert said(session.to_send()) == [
-        ("coverage.dropped", {"ranges": [{"start": 0, "end": 8}]}),
-        ("coverage.dropped", {"ranges": [{"start": 11, "end": 14}]}),
-    ]
-    assert session.outstanding == ()
+    session.receive_text('{"type": "session.close"}', 0.0)
+    assert ("coverage.dropped", {"ranges": [{"start": 11, "end": 14}]}) in said(session.to_send())
+
+
+def test_a_remainder_that_is_dropped_is_said() -> None:
+    session = with_media(16)
+    for window in session.outstanding:
+        session.send_analysis(WindowAnalysis(window), 0.0)
+    session.receive_text('{"type": "session.close"}', 0.0)
+    session.to_send()
+    (rest,) = session.outstanding
+    session.drop_window(rest, 0.0)
+    assert said(session.to_send())[0] == ("coverage.dropped", {"ranges": [{"start": 14, "end": 16}]})
 
 
 def test_windows_dropped_in_a_row_are_said_without_overlap() -> None:
@@ -789,7 +811,7 @@ def test_windows_dropped_in_a_row_are_said_without_overlap() -> None:
     for window in (FIRST, SECOND, THIRD):
         session.drop_window(window, 0.0)
     ranges = [data["ranges"] for _, data in said(session.to_send())]
-    assert ranges == [[{"start": 0, "end": 8}], [{"start": 8, "end": 11}], [{"start": 11, "end": 14}]]
+    assert ranges == [[{"start": 0, "end": 3}], [{"start": 3, "end": 6}], [{"start": 6, "end": 9}]]
 
 
 def test_a_dropped_window_ends_no_signal() -> None:
@@ -860,7 +882,8 @@ def test_overall_is_cumulative_and_the_timeline_is_not() -> None:
 
 
 def test_engagement_contributes_to_the_scores_by_the_settings() -> None:
-    session = with_media(11, settings=ServerSettings(engagement_scores={"engaged": 80.0}))
+    scores = {"engaged": 80.0, "neutral": 50.0, "disengaged": 20.0}
+    session = with_media(11, settings=ServerSettings(engagement_scores=scores))
     included(session, OVERALL)
     told = analysed(session, FIRST, SECOND, engagement=EngagementReport("engaged", 0))
     assert [type_ for type_, _ in told] == ["engagement.updated", "conversation_quality.updated"]
@@ -1121,7 +1144,6 @@ def test_a_drain_is_not_idle() -> None:
     assert session.next_timeout() == 20.0
 
 
-@pytest.mark.xfail(strict=True, reason="a drain may go on after session_max_duration_seconds")
 def test_a_drain_does_not_outlive_the_maximum_duration() -> None:
     session = with_media(8, settings=ServerSettings(contract(session_max_duration_seconds=25), max_drain_seconds=20))
     session.receive_text(SESSION_CLOSE, 15.0)
@@ -1200,6 +1222,7 @@ def test_nothing_is_said_in_a_session_that_is_closed(state: ServerState) -> None
     session = in_state(state)
     assert misuse(lambda: session.open(0.0), session) == "CLS-3"
     assert misuse(lambda: session.send_error("ih3001", 0.0), session) == "CLS-3"
+    assert misuse(lambda: session.send_error("ih6002", 0.0), session) == "CLS-3"
     assert misuse(lambda: session.send_feedback("slow down", 0.0), session) == "CLS-3"
     assert misuse(lambda: session.close(0.0), session) == "CLS-3"
 
@@ -1221,7 +1244,6 @@ def test_a_text_after_the_close_is_ignored(state: ServerState, text: str) -> Non
         ServerState.CLOSING,
         pytest.param(
             ServerState.CLOSED,
-            marks=pytest.mark.xfail(strict=True, reason="receive_bytes raises LocalProtocolError in CLOSED"),
         ),
     ],
 )
@@ -1352,14 +1374,12 @@ def test_windows_that_leave_gaps_are_refused() -> None:
         opened(settings=ServerSettings(window_seconds=3.0, window_advance_seconds=8.0))
 
 
-@pytest.mark.xfail(strict=True, reason="an endless drain cannot be said: session.close fails, and DRAINING has no end")
 def test_a_drain_must_end_some_day() -> None:
     with pytest.raises(ValueError, match="max_drain_seconds"):
         ServerSettings(max_drain_seconds=float("inf"))
 
 
 @pytest.mark.parametrize("scores", [{"engaged": 170.0}, {"neutral": 50.0}], ids=["over 100", "a level is missing"])
-@pytest.mark.xfail(strict=True, reason="engagement_scores is not checked, and send_analysis fails half-way through")
 def test_engagement_scores_that_cannot_be_said_do_not_lose_a_window(scores: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="engagement_scores"):
         ServerSettings(engagement_scores=scores)
@@ -1368,6 +1388,8 @@ def test_engagement_scores_that_cannot_be_said_do_not_lose_a_window(scores: dict
 def test_the_defaults_are_those_of_the_protocol() -> None:
     settings = ServerSettings()
     assert (settings.window_seconds, settings.window_advance_seconds, settings.period_seconds) == (8, 3, 10)
+    assert settings.max_drain_seconds == 30
+    assert settings.max_text_bytes == 65_536
     assert settings.contract is None
     assert settings.segment_data is False
 
@@ -1390,3 +1412,9 @@ def test_the_signals_cannot_be_changed_from_outside() -> None:
     session = opened()
     with pytest.raises(TypeError):
         session.signals["stress"] = None  # type: ignore[index]
+
+
+@pytest.mark.parametrize(("code", "reason"), [(1005, ""), (1006, ""), (999, ""), (5000, ""), (1000, "x" * 124)])
+def test_a_close_that_no_frame_can_carry_is_a_misuse(code: int, reason: str) -> None:
+    session = opened()
+    assert misuse(lambda: session.close(0.0, code, reason), session) == "CLS-3"

@@ -22,6 +22,7 @@ from ihproto.events import BytesToSend, ClientEvent, CloseToSend, SessionClosed,
 from ihproto.media import NominalScanner, SegmentMedia, SegmentScanner
 from ihproto.revisions import V1, Revision
 from ihproto.rules import ActiveSignal, SegmentLedger, ServerRules
+from ihproto.rules.close import judge_close
 
 _TRIGGERS: Mapping[type, ClientTrigger] = {
     m.SessionReady: ClientTrigger.RECEIVE_READY,
@@ -33,7 +34,6 @@ _TRIGGERS: Mapping[type, ClientTrigger] = {
 _OVERDUE: Mapping[ClientState, tuple[str, str]] = {
     ClientState.AWAITING_READY: ("RDY-1", "session.ready did not come; is this an endpoint of this revision?"),
     ClientState.REFUSED: ("RDY-3", "the session was refused and not closed"),
-    ClientState.FAILED: ("ERR-2", "the error announced a close that did not come"),
     ClientState.FAILED_CLOSING: ("ERR-2", "the error announced a close that did not come"),
     ClientState.CLOSE_REQUESTED: ("CLS-1", "session.close was not answered"),
     ClientState.DRAINING: ("CLS-1", "the drain took longer than the server announced"),
@@ -223,8 +223,9 @@ class ClientSession:
             reason: A text of at most 123 bytes in UTF-8.
 
         Raises:
-            LocalProtocolError: If this side has closed already.
+            LocalProtocolError: If this side has closed already, or if a close frame may not say this (CLS-3).
         """
+        self._refuse_locally(judge_close(code, reason))
         self._step_locally(ClientTrigger.SEND_CLOSE)
         self._deadline = None
         self._to_send.append(CloseToSend(code, reason))
@@ -242,20 +243,25 @@ class ClientSession:
             RemoteProtocolError: If the session is strict and the message breaks a `must` clause. The envelope is among
                 the events all the same.
         """
+        if self.state is ClientState.CLOSED:
+            return
         try:
             envelope = self._codec.decode_server(text)
         except MalformedMessage as error:
+            if error.type == m.SessionUpdated.type:
+                self._rules.config.note_unreadable_answer()
             self._blame([error.finding], text, self.state)
             return
         message = envelope.message
         trigger = self._trigger(message)
         state = self.state
         found = []
-        if (refusal := self._automaton.step(trigger)) is not None:
+        refusal = self._automaton.step(trigger)
+        if refusal is not None:
             found.append(refusal)
         found += self._rules.judge(envelope)
         self._events.append(envelope)
-        if trigger is not ClientTrigger.RECEIVE_REPORT:
+        if trigger is not ClientTrigger.RECEIVE_REPORT and (refusal is None or self.state is not state):
             self._note(message, trigger, now)
         if found:
             self._blame(found, text, state)
@@ -266,16 +272,12 @@ class ClientSession:
         Raises:
             RemoteProtocolError: If the session is strict.
         """
-        if final:
+        if final and self.state is not ClientState.CLOSED:
             finding = Finding(clause("ENV-5"), "the server sent a binary message; it sends text only")
             self._blame([finding], None, self.state)
 
     def receive_close(self, code: int, reason: str = "") -> None:
-        """Take the peer's close frame (CLS-3); the frame that answers it is the WebSocket library's part.
-
-        Raises:
-            RemoteProtocolError: If the session is strict and a `must` clause forbids the close.
-        """
+        """Take the peer's close frame (CLS-3); the frame that answers it is the WebSocket library's part."""
         self._end_with(ClientTrigger.RECEIVE_CLOSE, code, reason)
 
     def receive_lost(self, reason: str = "") -> None:
@@ -329,18 +331,19 @@ class ClientSession:
 
     def _note(self, message: m.ServerMessage | m.Unknown, trigger: ClientTrigger, now: float) -> None:
         """Keep what follows from a message that is more than a report."""
-        if isinstance(message, m.SessionReady):
-            self._ledger.contract = message
-            self._deadline = None
-        elif isinstance(message, m.SessionClosing):
-            self._deadline = now + message.max_drain_seconds + self._drain_grace
-        elif isinstance(message, m.SessionEnded):
-            self._deadline = now + self._drain_grace
-        elif isinstance(message, m.Error):
+        if isinstance(message, m.Error):
             if trigger is ClientTrigger.RECEIVE_CLOSE_REFUSED:
                 self._deadline = None
             if trigger is ClientTrigger.RECEIVE_FATAL_ERROR or self.state is ClientState.REFUSED:
                 self._error = message
+            return
+        if isinstance(message, m.SessionReady):
+            self._error = None
+            self._ledger.contract = message
+            self._deadline = None
+        elif self.state in _OVERDUE:
+            drain = message.max_drain_seconds if isinstance(message, m.SessionClosing) else 0
+            self._deadline = now + drain + self._drain_grace
 
     def _end_with(self, trigger: ClientTrigger, code: int, reason: str) -> None:
         state = self.state
@@ -348,12 +351,9 @@ class ClientSession:
             return
         refusal = self._automaton.step(trigger)
         self._deadline = None
-        closed = SessionClosed(code, reason, self._rules.ended, self._error)
-        try:
-            if refusal is not None:
-                self._blame([refusal], None, state)
-        finally:
-            self._events.append(closed)
+        if refusal is not None:
+            self._blame([refusal], None, state)
+        self._events.append(SessionClosed(code, reason, self._rules.ended, self._error))
 
     def _blame(self, found: list[Finding], raw: str | None, state: ClientState) -> None:
         violations = [

@@ -91,7 +91,7 @@ class Codec:
                 message = decoder.decode(outline.data)
             except (msgspec.DecodeError, RecursionError) as error:
                 clause_id = self.revision.server_messages[outline.type].clause_id
-                raise _malformed(clause_id, error, "$.data") from None
+                raise _malformed(clause_id, error, "$.data", outline.type) from None
         return Envelope(message, outline.type, outline.timestamp, outline.correlation_id, text)
 
     def encode_server(self, message: m.ServerMessage, *, timestamp: str, correlation_id: str) -> str:
@@ -165,15 +165,15 @@ class Codec:
         return msgspec.json.encode(_plain(message)).decode()
 
 
-def _malformed(clause_id: str, error: Exception, root: str) -> MalformedMessage:
+def _malformed(clause_id: str, error: Exception, root: str, type_: str | None = None) -> MalformedMessage:
     """Make msgspec's words ours: the path is taken out of them and set below `root`."""
     if isinstance(error, UnicodeEncodeError):
-        return MalformedMessage(Finding(clause(clause_id), "the text holds a lone surrogate", root))
+        return MalformedMessage(Finding(clause(clause_id), "the text holds a lone surrogate", root), type_)
     if isinstance(error, RecursionError):
-        return MalformedMessage(Finding(clause(clause_id), "the JSON is nested too deeply", root))
+        return MalformedMessage(Finding(clause(clause_id), "the JSON is nested too deeply", root), type_)
     what, _, place = str(error).partition(" - at `$")
     path = root + place.removesuffix("`")
-    return MalformedMessage(Finding(clause(clause_id), _sentence(what), path))
+    return MalformedMessage(Finding(clause(clause_id), _sentence(what), path), type_)
 
 
 def _sentence(what: str) -> str:

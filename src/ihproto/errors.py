@@ -92,9 +92,11 @@ class MalformedMessage(Exception):
 
     Attributes:
         finding: The clause, what was found, and the JSON path.
+        type: The `type` of the envelope, None where that could not be read.
     """
 
-    def __init__(self, finding: Finding) -> None:
+    def __init__(self, finding: Finding, type_: str | None = None) -> None:
         place = f" at {finding.path}" if finding.path else ""
         super().__init__(f"{finding.clause.id}: {finding.what}{place}")
         self.finding = finding
+        self.type = type_

@@ -12,6 +12,7 @@ judges it by, so a message that would break a clause raises `LocalProtocolError`
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -46,11 +47,14 @@ from ihproto.events import (
     WindowReady,
 )
 from ihproto.media import NominalScanner, SegmentFault, SegmentScanner
-from ihproto.revisions import INCLUDE_OVERALL, INCLUDE_TIMELINE, V1, Revision
+from ihproto.revisions import ENGAGEMENT_STATES, INCLUDE_OVERALL, INCLUDE_TIMELINE, V1, Revision
 from ihproto.rules import ActiveSignal, SegmentLedger, ServerRules
+from ihproto.rules.close import judge_close
 from ihproto.rules.config import CONFIG_REFUSED, consolidate, unsupported
+from ihproto.rules.contract import judge_contract
 
 _CLIENT_SHUTDOWN = "client_shutdown"
+_POLICY_VIOLATION = 1008
 
 _TRIGGERS: Mapping[type, ServerTrigger] = {
     m.SessionReady: ServerTrigger.SEND_READY,
@@ -61,8 +65,22 @@ _TRIGGERS: Mapping[type, ServerTrigger] = {
 
 
 def _positive(instance: object, attribute: attrs.Attribute[Any], value: float) -> None:
-    if not value > 0:
-        raise ValueError(f"{attribute.name} must be more than 0, not {value}")
+    if not 0 < value < math.inf:
+        raise ValueError(f"{attribute.name} must be more than 0, and finite, not {value}")
+
+
+def _possible(instance: object, attribute: attrs.Attribute[Any], value: m.SessionReady | None) -> None:
+    found: list[Finding] = []
+    if value is not None:
+        judge_contract(value, found)
+    if found:
+        raise ValueError(f"the contract cannot be kept: {found[0].what} ({found[0].clause.id})")
+
+
+def _complete(instance: object, attribute: attrs.Attribute[Any], value: Mapping[str, float]) -> None:
+    for state in sorted(ENGAGEMENT_STATES):
+        if not 0 <= value.get(state, math.nan) <= 100:
+            raise ValueError(f"{attribute.name} needs a score of 0 to 100 for {state}")
 
 
 @attrs.frozen
@@ -80,14 +98,17 @@ class ServerSettings:
         segment_data: Hand out the bytes of segments as `SegmentData` events.
     """
 
-    contract: m.SessionReady | None = None
+    contract: m.SessionReady | None = attrs.field(default=None, validator=_possible)
     window_seconds: float = attrs.field(default=8.0, validator=_positive)
     window_advance_seconds: float = attrs.field(default=3.0, validator=_positive)
     period_seconds: float = attrs.field(default=10.0, validator=_positive)
-    engagement_scores: Mapping[str, float] = ENGAGEMENT_SCORES
+    engagement_scores: Mapping[str, float] = attrs.field(default=ENGAGEMENT_SCORES, validator=_complete)
     max_drain_seconds: float = attrs.field(default=30, validator=_positive)
     max_text_bytes: int = attrs.field(default=64 * 1024, validator=_positive)
     segment_data: bool = False
+
+    def __attrs_post_init__(self) -> None:
+        WindowPlanner(self.window_seconds, self.window_advance_seconds)
 
 
 class ServerSession:
@@ -197,8 +218,6 @@ class ServerSession:
             what = "only a session that has not been opened can be refused; end or fail it instead"
             raise self._misuse(Finding(clause("RDY-3"), what))
         self.send_error(code, now, message=message)
-        if self._automaton.allows(ServerTrigger.SEND_CLOSE):
-            self.close(now, 1008, code)
 
     def send_analysis(self, analysis: WindowAnalysis, now: float) -> None:
         """Say what the analysis of the oldest outstanding window means (SIG, ENG, CQI).
@@ -216,7 +235,7 @@ class ServerSession:
         engagement = self._engagement.apply(analysis.engagement)
         if engagement is not None:
             self._say(engagement, now)
-        self._close_periods(window, analysis, now)
+        self._close_periods(analysis, now)
         self._covered_until = window.end
         self._end_when_drained(now)
 
@@ -231,12 +250,17 @@ class ServerSession:
             LocalProtocolError: If it is not that window's turn.
         """
         self._take_window(window)
-        self._say_dropped(window.end, now)
-        self._close_periods(window, WindowAnalysis(window), now)
+        if self._outstanding or self.state is not ServerState.DRAINING:
+            # What the windows after it cover as well is not lost yet.
+            self._say_dropped(min(window.start + self.settings.window_advance_seconds, window.end), now)
+        self._close_periods(WindowAnalysis(window), now)
         self._end_when_drained(now)
 
     def send_error(self, code: str, now: float, *, message: str | None = None, segment: int | None = None) -> m.Error:
-        """Say that something went wrong; an error whose id announces a close is followed by it (ERR-1, ERR-2).
+        """Say that something went wrong (ERR-1).
+
+        An error whose id announces a close is followed by it (ERR-2), and so is any error that is said in place of
+        `session.ready` (RDY-3).
 
         Args:
             code: The error id.
@@ -254,10 +278,12 @@ class ServerSession:
         if message is None:
             message = known.meaning if known is not None else "no details are known"
         error = m.Error(code, message, known.link if known is not None else None, segment)
+        refuses = self.state is ServerState.OPENING
         self._say(error, now)
-        if known is not None and known.close_code is not None:
+        close_code = known.close_code if known is not None else None
+        if refuses or close_code is not None:
             self._error = error
-            self.close(now, known.close_code, code)
+            self.close(now, close_code if close_code is not None else _POLICY_VIOLATION, code)
         return error
 
     def send_feedback(self, feedback: str, now: float) -> None:
@@ -266,6 +292,11 @@ class ServerSession:
         Raises:
             LocalProtocolError: If no goal dimensions are in force, or the session is not open.
         """
+        refusal = self._automaton.refuses(ServerTrigger.SEND_REPORT)
+        if refusal is None and not self.config.goal_dimensions:
+            refusal = Finding(clause("CFG-6"), "no goal dimensions are in force")
+        if refusal is not None:
+            raise self._misuse(refusal)
         self._say(m.FeedbackGenerated(feedback), now)
 
     def close(self, now: float, code: int = 1000, reason: str = "") -> None:
@@ -277,8 +308,11 @@ class ServerSession:
             reason: A text of at most 123 bytes in UTF-8.
 
         Raises:
-            LocalProtocolError: If this side has closed already.
+            LocalProtocolError: If this side has closed already, or if a close frame may not say this (CLS-3).
         """
+        finding = judge_close(code, reason)
+        if finding is not None:
+            raise self._misuse(finding)
         self._step(ServerTrigger.SEND_CLOSE)
         self._outstanding.clear()
         self._to_send.append(CloseToSend(code, reason))
@@ -292,6 +326,8 @@ class ServerSession:
             text: The whole message.
             now: The present moment, in seconds.
         """
+        if self.state is ServerState.CLOSED:
+            return
         self._expect_text(now)
         if len(text.encode(errors="surrogatepass")) > self.settings.max_text_bytes:
             self.refuse_text(now)
@@ -327,6 +363,8 @@ class ServerSession:
             now: The present moment, in seconds.
             final: Whether the segment ends with it.
         """
+        if self.state is ServerState.CLOSED:
+            return
         self._expect_input(now)
         if not self._ledger.under_way:
             self._begin_segment(now)
@@ -374,8 +412,8 @@ class ServerSession:
         if deadline is None or now < deadline:
             return
         if self.state is ServerState.DRAINING:
-            self._say_dropped(self._outstanding[-1].end, now)
-            self._outstanding.clear()
+            while self._outstanding:
+                self._close_periods(WindowAnalysis(self._outstanding.popleft()), now)
             self._end_when_drained(now)
             return
         code = "ih6004" if self._expires_at <= self._idle_at else "ih6003"
@@ -439,8 +477,10 @@ class ServerSession:
             return
         self._rules.config.note(m.SessionClose())
         self._events.append(CloseRequested())
-        self._say(m.SessionClosing(self.settings.max_drain_seconds), now)
-        self._drain_until = now + self.settings.max_drain_seconds
+        # The maximum duration holds for the drain as well (TMO-2).
+        drain = max(0, min(self.settings.max_drain_seconds, self._expires_at - now))
+        self._say(m.SessionClosing(drain), now)
+        self._drain_until = now + drain
         remainder = self._planner.remainder(self._ledger.media_seconds)
         if remainder is not None:
             self._want(remainder)
@@ -497,9 +537,9 @@ class ServerSession:
             raise self._misuse(Finding(clause("SIG-4"), what))
         return self._outstanding.popleft()
 
-    def _close_periods(self, window: Window, analysis: WindowAnalysis, now: float) -> None:
+    def _close_periods(self, analysis: WindowAnalysis, now: float) -> None:
         include = self.config.include
-        for period in self._quality.apply(window.end, analysis.quality, analysis.engagement):
+        for period in self._quality.apply(analysis.window.end, analysis.quality, analysis.engagement):
             if include:
                 overall = period.overall if INCLUDE_OVERALL in include else None
                 timeline = (period.entry,) if INCLUDE_TIMELINE in include else None
@@ -514,6 +554,7 @@ class ServerSession:
         """End the session when the drain has nothing more to wait for (CLS-1, SIG-7)."""
         if self.state is not ServerState.DRAINING or self._outstanding:
             return
+        self._say_dropped(self._planner.planned_until, now)
         for message in self._lifecycle.end_all():
             self._say(message, now)
         self._say(m.SessionEnded(_CLIENT_SHUTDOWN), now)

@@ -164,3 +164,10 @@ def test_every_period_is_what_exact_integration_gives(
         assert (Fraction(one.entry.start), Fraction(one.entry.end)) == (start, end)
         assert_rounded(one.entry.values, mean(stretches, start, end))
         assert_rounded(one.overall, mean(stretches, Fraction(0), end))
+
+
+def test_media_does_not_run_backwards() -> None:
+    cadence = QualityCadence()
+    cadence.apply(8, None, None)
+    with pytest.raises(ValueError, match="before"):
+        cadence.apply(7.9, None, None)

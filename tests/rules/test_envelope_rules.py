@@ -52,6 +52,11 @@ def test_any_other_timestamp_breaks_env_1(timestamp: str) -> None:
     assert judge(EnvelopeRules(), timestamp) == [("ENV-1", "$.timestamp")]
 
 
+def test_a_leap_second_keeps_env_1() -> None:
+    assert judge(EnvelopeRules(), "2016-12-31T23:59:60.500000Z") == []
+    assert judge(EnvelopeRules(), "2016-12-31T23:59:61Z") == [("ENV-1", "$.timestamp")]
+
+
 def test_a_timestamp_without_its_t_breaks_env_1() -> None:
     assert judge(EnvelopeRules(), "2025-01-01x00:00:00Z") == [("ENV-1", "$.timestamp")]
 

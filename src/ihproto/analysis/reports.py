@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
+from typing import Any
 
 import attrs
 from attrs.validators import ge, in_, le, optional
 
 from ihproto.events import Window
 from ihproto.revisions import ENGAGEMENT_STATES, PROBABILITIES, QUALITY_DIMENSIONS
+
+
+def finite(instance: object, attribute: attrs.Attribute[Any], value: float) -> None:
+    """Validate that a number is finite: no message could carry another one."""
+    if not math.isfinite(value):
+        raise ValueError(f"{attribute.name} must be finite, not {value}")
 
 
 @attrs.frozen
@@ -26,9 +34,9 @@ class SignalReport:
     """
 
     signal_type: str
-    start: float
-    end: float | None = None
-    since: float | None = None
+    start: float = attrs.field(validator=finite)
+    end: float | None = attrs.field(default=None, validator=optional(finite))
+    since: float | None = attrs.field(default=None, validator=optional(finite))
     probability: str | None = attrs.field(default=None, validator=optional(in_(PROBABILITIES)))
     rationale: str | None = None
     modality: tuple[str, ...] | None = None
@@ -44,7 +52,7 @@ class EngagementReport:
     """
 
     state: str = attrs.field(validator=in_(ENGAGEMENT_STATES))
-    start: float = attrs.field(validator=ge(0))
+    start: float = attrs.field(validator=[finite, ge(0)])
 
 
 def _score() -> float:

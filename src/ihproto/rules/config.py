@@ -81,6 +81,12 @@ class ConfigRules:
             what = "a config sent before session.close was answered by neither session.updated nor ih6001"
             found.append(Finding(clause("CFG-2"), what))
 
+    def note_unreadable_answer(self) -> None:
+        """Take a `session.updated` that could not be read as the answer to the oldest config."""
+        asked = next((item for item in self._asked if isinstance(item, SessionConfig)), None)
+        if asked is not None:
+            self._asked.remove(asked)
+
     def judge_updated(self, message: SessionUpdated, found: list[Finding]) -> None:
         """Judge `session.updated` against the config that it answers (CFG-2, CFG-4)."""
         self.in_force = SessionConfig(include=message.include, goal_dimensions=message.goal_dimensions)
