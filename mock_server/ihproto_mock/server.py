@@ -23,7 +23,6 @@ from ihproto import (
     SegmentScanner,
     ServerEvent,
     ServerSettings,
-    ServerState,
     SessionClosed,
     SessionExpired,
     Violated,
@@ -34,9 +33,6 @@ from ihproto.wire import HttpError
 from ihproto_mock.keys import STREAM_SCOPE, KeyRing
 from ihproto_mock.log import LogEntry, Value
 from ihproto_mock.scenario import Scenario, load_scenario
-
-#: The states in which a session may still be told something.
-_ALIVE = frozenset({ServerState.OPEN, ServerState.DRAINING})
 
 
 class ScenarioScanner:
@@ -184,7 +180,7 @@ class MockServer:
             case SegmentAccepted():
                 self._say(stream, "segment accepted", **attrs.asdict(event))
                 for mishap in self.scenario.mishaps_between(event.start, event.end):
-                    if stream.session.state in _ALIVE:
+                    if stream.session.established:
                         self._say(stream, "error said", code=mishap.code, at=mishap.at)
                         await stream.send_error(mishap.code, message=mishap.text)
             case SegmentRefused(number, error, clause_id):

@@ -6,13 +6,14 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, Unpack
 
 import anyio
 import anyio.abc
-from anyio.streams.tls import TLSListener, TLSStream
+from anyio.streams.tls import TLSStream
 
 from ihproto._adapter import (
     RECEIVE_SIZE,
@@ -50,10 +51,14 @@ __all__ = [
 
 
 class _Transport:
-    """An anyio byte stream, with the clock and the tools of anyio."""
+    """An anyio byte stream, with the clock and the tools of anyio.
 
-    def __init__(self, stream: anyio.abc.ByteStream) -> None:
+    With an `ssl_context`, it is the server's end, and the handshake is made before anything is read.
+    """
+
+    def __init__(self, stream: anyio.abc.ByteStream, ssl_context: ssl.SSLContext | None = None) -> None:
         self._stream = stream
+        self._ssl_context = ssl_context
 
     def now(self) -> float:
         return anyio.current_time()
@@ -66,6 +71,11 @@ class _Transport:
 
     async def receive(self) -> bytes:
         try:
+            if self._ssl_context is not None:
+                context, self._ssl_context = self._ssl_context, None
+                self._stream = await TLSStream.wrap(
+                    self._stream, server_side=True, ssl_context=context, standard_compatible=False
+                )
             return await self._stream.receive(RECEIVE_SIZE)
         except (anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError, OSError):
             return b""
@@ -110,9 +120,13 @@ async def _dial(dialer: Dialer) -> anyio.abc.ByteStream:
             stream: anyio.abc.ByteStream = await anyio.connect_tcp(target.host, target.port)
             if dialer.ssl_context is None:
                 return stream
-            return await TLSStream.wrap(
-                stream, hostname=target.host, ssl_context=dialer.ssl_context, standard_compatible=False
-            )
+            try:
+                return await TLSStream.wrap(
+                    stream, hostname=target.host, ssl_context=dialer.ssl_context, standard_compatible=False
+                )
+            except BaseException:
+                await anyio.aclose_forcefully(stream)
+                raise
     except TimeoutError:
         raise dialer.too_slow() from None
     except (OSError, anyio.BrokenResourceError, anyio.EndOfStream) as error:
@@ -138,21 +152,19 @@ async def serve(handler: Handler, **options: Unpack[ServeOptions]) -> AsyncItera
     except OSError as error:
         raise server.cannot_listen(error) from None
     server.port = listener.extra(anyio.abc.SocketAttribute.local_port)
-    if server.ssl_context is not None:
-        listener = TLSListener(
-            listener, server.ssl_context, standard_compatible=False, handshake_timeout=server.upgrade_timeout
-        )
 
     async def take(stream: anyio.abc.ByteStream) -> None:
-        await server.take(_Transport(stream))
+        await server.take(_Transport(stream, server.ssl_context))
 
-    failure: Exception | None = None
+    failure: BaseException | None = None
     async with anyio.create_task_group() as connections:
         async with listener, anyio.create_task_group() as accepting:
             accepting.start_soon(listener.serve, take, connections)
             try:
                 yield server
-            except Exception as error:
+            except anyio.get_cancelled_exc_class():
+                raise
+            except BaseException as error:
                 # Raised below, so that it does not come out wrapped in a group.
                 failure = error
             accepting.cancel_scope.cancel()

@@ -127,6 +127,11 @@ class ClientSession:
         return self._ledger.number
 
     @property
+    def segment_under_way(self) -> bool:
+        """Whether a segment has begun whose final piece was not sent yet."""
+        return self._ledger.under_way
+
+    @property
     def media_seconds_sent(self) -> float:
         """Seconds of media in the segments sent whole, as the scanner measured them."""
         return self._ledger.media_seconds

@@ -169,6 +169,11 @@ class ServerSession:
         return self._automaton.state
 
     @property
+    def established(self) -> bool:
+        """Whether the session stands: it was opened and neither ended nor closed, so something may be said in it."""
+        return self._automaton.allows(ServerTrigger.SEND_REPORT)
+
+    @property
     def config(self) -> m.SessionConfig:
         """The configuration in force (CFG-2)."""
         return self._rules.config.in_force

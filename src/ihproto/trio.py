@@ -109,7 +109,11 @@ async def _dial(dialer: Dialer) -> trio.abc.Stream:
             if dialer.ssl_context is None:
                 return stream
             encrypted = trio.SSLStream(stream, dialer.ssl_context, server_hostname=target.host, https_compatible=True)
-            await encrypted.do_handshake()
+            try:
+                await encrypted.do_handshake()
+            except BaseException:
+                await trio.aclose_forcefully(stream)
+                raise
             return encrypted
     except trio.TooSlowError:
         raise dialer.too_slow() from None
@@ -133,6 +137,11 @@ async def serve(handler: Handler, **options: Unpack[ServeOptions]) -> AsyncItera
         listeners = await trio.open_tcp_listeners(server.port, host=server.host)
     except OSError as error:
         raise server.cannot_listen(error) from None
+    if server.port == 0:
+        # Each address of the host has got a port of its own; a server has one.
+        for surplus in listeners[1:]:
+            await surplus.aclose()
+        listeners = listeners[:1]
     server.port = listeners[0].socket.getsockname()[1]
 
     async def take(stream: trio.SocketStream) -> None:
@@ -145,13 +154,15 @@ async def serve(handler: Handler, **options: Unpack[ServeOptions]) -> AsyncItera
     async def accept() -> None:
         await trio.serve_listeners(take, listeners, handler_nursery=connections)
 
-    failure: Exception | None = None
+    failure: BaseException | None = None
     async with trio.open_nursery() as connections:
         async with trio.open_nursery() as accepting:
             accepting.start_soon(accept)
             try:
                 yield server
-            except Exception as error:
+            except trio.Cancelled:
+                raise
+            except BaseException as error:
                 # Raised below, so that it does not come out wrapped in a group.
                 failure = error
             accepting.cancel_scope.cancel()

@@ -74,7 +74,7 @@ class ClientConnection:
         self._strict = strict
         self._close_timeout = close_timeout
         self._max_text_bytes = max_text_bytes
-        self._deadline: float | None = now + upgrade_timeout
+        self._deadline = now + upgrade_timeout
         self._events: deque[ClientEvent | UpgradeAccepted | UpgradeRefused | UpgradeFailed] = deque()
         self._frames: Frames | None = None
         self._refused = False
@@ -107,13 +107,18 @@ class ClientConnection:
         """
         if self._frames is not None:
             self._frames.receive_data(data, now)
-        elif not self._refused:
+        elif data and not self._refused:
             self._receive_answer(data, now)
 
-    def receive_eof(self, now: float) -> None:
-        """Take note that the peer will send nothing more."""
+    def receive_eof(self, now: float, reason: str = "the connection ended without a close frame") -> None:
+        """Take note that the peer will send nothing more, or that the connection is given up.
+
+        Args:
+            now: The present moment, in seconds.
+            reason: What is known about why.
+        """
         if self._frames is not None:
-            self._frames.lose("the connection ended without a close frame")
+            self._frames.lose(reason)
         elif self._refusal is not None:
             self._finish_refusal()
         elif not self._refused:
@@ -138,9 +143,9 @@ class ClientConnection:
         """The moment at which `handle_timeout` wants to be called, None for never."""
         if self.finished:
             return None
-        moments = [self._deadline]
-        if self._frames is not None and self.session is not None:
-            moments = [self._frames.deadline, self.session.next_timeout()]
+        if self._frames is None or self.session is None:
+            return self._deadline
+        moments = (self._frames.deadline, self.session.next_timeout())
         return min((moment for moment in moments if moment is not None), default=None)
 
     def handle_timeout(self, now: float) -> None:
@@ -156,16 +161,23 @@ class ClientConnection:
                 self._frames.lose("the close was not answered")
                 return
             self.session.handle_timeout(now)
-        elif self._deadline is not None and now >= self._deadline:
+        elif now < self._deadline:
+            return
+        elif self._refusal is not None:
+            self._finish_refusal()
+        else:
             self._fail("the server did not answer the upgrade in time")
 
     def _receive_answer(self, data: bytes, now: float) -> None:
         try:
             self._ws.receive_data(data)
             events = list(self._ws.handshake.events())
-        except (WebSocketError, UnicodeError):
-            # The library's text may quote the response, which may quote the credential.
-            self._fail("the answer is not a valid WebSocket upgrade")
+        except (WebSocketError, UnicodeError) as error:
+            # The library's text is not repeated: it quotes the response, which may quote the credential.
+            if "subprotocol" in str(error):
+                self._fail("the server selected a subprotocol that was not offered (HS-5)")
+            else:
+                self._fail("the answer is not a valid WebSocket upgrade")
             return
         for event in events:
             match event:
@@ -173,7 +185,8 @@ class ClientConnection:
                     self._accept(event, now)
                 case ws.RejectConnection():
                     self._refusal = event
-                case ws.RejectData():
+                case _:
+                    assert isinstance(event, ws.RejectData)
                     self._body += event.data[: _MAX_BODY - len(self._body)]
                     if event.body_finished:
                         self._finish_refusal()

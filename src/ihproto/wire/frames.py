@@ -87,6 +87,8 @@ class Frames:
                         self._out.append(self._ws.send(event.response()))
                 case ws.CloseConnection():
                     self._receive_close(event)
+                case _:
+                    pass  # a pong, which nobody asked for
             self._collect(now)
             if self.finished:
                 return

@@ -42,6 +42,7 @@ _decoder = msgspec.json.Decoder(HttpError)
 def decode_http_error(body: bytes) -> HttpError | None:
     """Read the body of an HTTP error, or None if it is not of this kind."""
     try:
-        return _decoder.decode(body)
-    except (msgspec.DecodeError, RecursionError):
+        error = _decoder.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
+    return error if error != HttpError() else None

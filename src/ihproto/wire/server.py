@@ -20,6 +20,8 @@ from ihproto.wire.events import UpgradeFailed, UpgradeRequested
 from ihproto.wire.frames import Frames
 from ihproto.wire.refusal import HttpError
 
+_TOO_LARGE = "the head of the request is too large"
+
 
 class ServerConnection:
     """One connection of a client, from the upgrade request to the last close frame.
@@ -54,6 +56,8 @@ class ServerConnection:
         self._deadline: float | None = now + upgrade_timeout
         self._events: deque[ServerEvent | UpgradeRequested | UpgradeFailed] = deque()
         self._frames: Frames | None = None
+        self._received = 0
+        self._max_header_bytes = max_header_bytes
         self._requested = False
         self._refused = False
         self._out: list[bytes] = []
@@ -114,15 +118,21 @@ class ServerConnection:
         """Take bytes that arrived."""
         if self._frames is not None:
             self._frames.receive_data(data, now)
-        elif not self._refused:
+        elif data and not self._refused:
             self._http.receive_data(data)
+            self._received += len(data)
             if not self._requested:
                 self._receive_request()
 
-    def receive_eof(self, now: float) -> None:
-        """Take note that the peer will send nothing more."""
+    def receive_eof(self, now: float, reason: str = "the connection ended without a close frame") -> None:
+        """Take note that the peer will send nothing more, or that the connection is given up.
+
+        Args:
+            now: The present moment, in seconds.
+            reason: What is known about why.
+        """
         if self._frames is not None:
-            self._frames.lose("the connection ended without a close frame")
+            self._frames.lose(reason)
         elif not self._refused:
             self._fail("the client closed the connection before the upgrade")
 
@@ -146,9 +156,9 @@ class ServerConnection:
         """The moment at which `handle_timeout` wants to be called, None for never."""
         if self.finished:
             return None
-        moments = [self._deadline]
-        if self._frames is not None and self.session is not None:
-            moments = [self._frames.deadline, self.session.next_timeout()]
+        if self._frames is None or self.session is None:
+            return self._deadline
+        moments = (self._frames.deadline, self.session.next_timeout())
         return min((moment for moment in moments if moment is not None), default=None)
 
     def handle_timeout(self, now: float) -> None:
@@ -161,8 +171,7 @@ class ServerConnection:
                 return
             self.session.handle_timeout(now)
         elif self._deadline is not None and now >= self._deadline:
-            self._respond(408, HttpError(message="the upgrade request did not arrive in time"))
-            self._fail("the upgrade request did not arrive in time")
+            self._refuse_request(408, "the upgrade request did not arrive in time")
 
     def _expect_request(self) -> None:
         if not self._requested or self._frames is not None or self._refused:
@@ -172,21 +181,35 @@ class ServerConnection:
         try:
             request = self._http.next_event()
         except h11.RemoteProtocolError as error:
-            what = "the head of the request is too large" if error.error_status_hint == 431 else "this is not HTTP/1.1"
-            self._respond(error.error_status_hint, HttpError(message=what))
-            self._fail(what)
+            what = _TOO_LARGE if error.error_status_hint == 431 else "this is not HTTP/1.1"
+            self._refuse_request(error.error_status_hint, what)
             return
         if not isinstance(request, h11.Request):
             return
+        if self._received - len(self._http.trailing_data[0]) > self._max_header_bytes:
+            self._refuse_request(431, _TOO_LARGE)
+            return
+        headers = [(bytes(name), bytes(value)) for name, value in request.headers]
+        if _header(headers, b"upgrade") is None:
+            what = "this endpoint speaks WebSocket; send an upgrade request"
+            self._refuse_request(426, what, [(b"Upgrade", b"websocket")])
+            return
+        if request.method != b"GET" or request.http_version < b"1.1":
+            self._refuse_request(400, "a WebSocket upgrade is a GET request of HTTP/1.1")
+            return
         try:
-            self._ws.initiate_upgrade_connection(list(request.headers), request.target)
+            self._ws.initiate_upgrade_connection(headers, request.target)
             upgrade = next(event for event in self._ws.events() if isinstance(event, ws.Request))
-        except (WebSocketError, UnicodeError, StopIteration) as error:
-            self._refuse_plain_http(request, error)
+        except (WebSocketError, UnicodeError) as error:
+            hint = getattr(error, "event_hint", None)
+            status = hint.status_code if isinstance(hint, ws.RejectConnection) else 400
+            extra = list(hint.headers) if isinstance(hint, ws.RejectConnection) else []
+            extra += [(b"Upgrade", b"websocket")] if status == 426 else []
+            self._refuse_request(status, "the WebSocket upgrade request is not valid", extra)
             return
         self._requested = True
-        self._subprotocols = list(upgrade.subprotocols)
-        headers = [(bytes(name), bytes(value)) for name, value in request.headers]
+        self._deadline = None
+        self._subprotocols = [value for value in upgrade.subprotocols if value]
         path, _, query = upgrade.target.partition("?")
         self._events.append(
             UpgradeRequested(
@@ -203,16 +226,8 @@ class ServerConnection:
             )
         )
 
-    def _refuse_plain_http(self, request: h11.Request, error: Exception) -> None:
-        hint = getattr(error, "event_hint", None)
-        headers = list(hint.headers) if isinstance(hint, ws.RejectConnection) else []
-        if _header([(bytes(name), bytes(value)) for name, value in request.headers], b"upgrade") is None:
-            status, what = 426, "this endpoint speaks WebSocket; send an upgrade request"
-            headers = [(b"Upgrade", b"websocket")]
-        else:
-            status = hint.status_code if isinstance(hint, ws.RejectConnection) else 400
-            what = "the WebSocket upgrade request is not valid"
-        self._respond(status, HttpError(message=what), headers)
+    def _refuse_request(self, status: int, what: str, extra: list[tuple[bytes, bytes]] | None = None) -> None:
+        self._respond(status, HttpError(message=what), extra)
         self._fail(what)
 
     def _respond(self, status: int, error: HttpError, extra: list[tuple[bytes, bytes]] | None = None) -> None:

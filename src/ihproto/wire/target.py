@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from urllib.parse import urlsplit
 
 import attrs
@@ -51,8 +52,8 @@ class Target:
             raise _refused("the URL cannot be read") from None
         if parts.scheme not in _PORTS:
             raise _refused("the URL must begin with wss://, or with ws:// for a local server")
-        if not host or not host.isascii():
-            raise _refused("the URL names no host, or one that is not ASCII; write it in its xn-- form")
+        if not host or not _is_host(host):
+            raise _refused("the URL names no host, or one that is none; write an international one in its xn-- form")
         if parts.username is not None:
             raise _refused("the URL holds a user name; pass the credential separately")
         path = parts.path if parts.path not in ("", "/") else revision.path
@@ -72,12 +73,27 @@ class Target:
         return host if self.port == _PORTS["wss" if self.tls else "ws"] else f"{host}:{self.port}"
 
 
+def _is_host(host: str) -> bool:
+    """Whether it is an address or a domain name (RFC 1123, section 2.1; underscores are in use all the same)."""
+    if _address(host) is not None:
+        return True
+    labels = host.removesuffix(".").split(".")
+    return len(host) <= 253 and all(re.fullmatch(r"[A-Za-z0-9_-]{1,63}", label) for label in labels)
+
+
 def _is_local(host: str) -> bool:
+    address = _address(host)
+    if address is not None:
+        return address.is_private or address.is_loopback
+    # A lone number is an IPv4 address to most resolvers.
+    return ("." not in host and not host[0].isdigit()) or host.endswith(_LOCAL_SUFFIXES)
+
+
+def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
-        address = ipaddress.ip_address(host)
+        return ipaddress.ip_address(host)
     except ValueError:
-        return "." not in host or host.endswith(_LOCAL_SUFFIXES)
-    return address.is_private or address.is_loopback
+        return None
 
 
 def _refused(what: str) -> LocalProtocolError:

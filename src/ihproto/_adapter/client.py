@@ -1,0 +1,258 @@
+"""The client's stream, and what it takes to open one."""
+
+from __future__ import annotations
+
+import functools
+import ssl
+from collections import deque
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Self, TypedDict
+
+from ihproto._adapter.driver import Driver, Transport
+from ihproto._adapter.errors import ConnectError, SessionRefused, StreamError, UpgradeError
+from ihproto.automata import ClientState
+from ihproto.client import ClientSession
+from ihproto.events import ClientEvent, SessionClosed, Violated
+from ihproto.messages import SessionReady
+from ihproto.revisions import V1, Revision
+from ihproto.wire import (
+    ClientConnection,
+    Credential,
+    CredentialForm,
+    Target,
+    UpgradeAccepted,
+    UpgradeFailed,
+    UpgradeRefused,
+)
+
+#: Segments longer than this are sent as several frames of one message, in bytes.
+PIECE_SIZE = 1024 * 1024
+
+
+class ClientStream:
+    """An open session with a server.
+
+    Iterate over it for the events (`Envelope`, `Violated`, `SessionClosed`); iteration ends after `SessionClosed`.
+    Sending and iterating may happen in different tasks, and for anything long they should: while nobody iterates,
+    nothing is read, pings are not answered, and what a server says before it hangs up may be lost with the connection.
+
+    Attributes:
+        session: The session, for everything that can be asked about it.
+    """
+
+    def __init__(self, session: ClientSession, driver: Driver[ClientConnection]) -> None:
+        self.session = session
+        self._driver = driver
+        self._events: deque[ClientEvent] = deque()
+        self._segments = driver.transport.lock()
+        self._over = False
+
+    @property
+    def contract(self) -> SessionReady:
+        """The server's contract (RDY-2)."""
+        assert self.session.contract is not None
+        return self.session.contract
+
+    async def send_config(self, include: Sequence[str] = (), *, goal_dimensions: Sequence[str] | None = None) -> None:
+        """Send a session config; see `ClientSession.send_config`.
+
+        Raises:
+            LocalProtocolError: If the session is over.
+            StreamError: If the connection is lost.
+        """
+        self._driver.check()
+        self.session.send_config(include, goal_dimensions=goal_dimensions)
+        await self._driver.flush()
+
+    async def send_segment(self, data: bytes | bytearray | memoryview) -> None:
+        """Send a segment (SEG-1).
+
+        Args:
+            data: The whole segment; a large one goes out as several frames of one message.
+
+        Raises:
+            LocalProtocolError: If the contract does not allow it; nothing was sent (SEG-2, SEG-10, CLS-2).
+            StreamError: If the connection is lost, or the send was interrupted before.
+        """
+        view = memoryview(data)
+        view = view.cast("B") if view.c_contiguous else memoryview(view.tobytes())
+        async with self._segments:
+            self._driver.check()
+            self.session.check_segment(len(view))
+            try:
+                for start in range(0, len(view), PIECE_SIZE):
+                    end = start + PIECE_SIZE
+                    self.session.send_segment(bytes(view[start:end]), final=end >= len(view))
+                    await self._driver.flush()
+                    if end < len(view):
+                        self._driver.check()
+            except StreamError:
+                raise
+            except BaseException:
+                # Cancelled between two pieces: whatever was sent next would be taken for the rest of this segment.
+                if self.session.segment_under_way:
+                    self._driver.break_off("a segment was cut off")
+                raise
+
+    async def end(self) -> None:
+        """Ask for a graceful close; iterate on until the session is closed (CLS-1).
+
+        Raises:
+            LocalProtocolError: If there is no session to end.
+            StreamError: If the connection is lost.
+        """
+        self._driver.check()
+        self.session.end(self._driver.transport.now())
+        await self._driver.flush()
+
+    async def close(self, code: int = 1000, reason: str = "") -> None:
+        """Close at once and wait for the answer; what the server has not said yet is lost (CLS-3)."""
+        if self.session.state not in (ClientState.CLOSING, ClientState.CLOSED):
+            self.session.close(code, reason)
+            await self._driver.flush(patient=False)
+        await self._driver.wait_finished()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> ClientEvent:
+        """The next event.
+
+        Raises:
+            RemoteProtocolError: If the session is strict and the server broke a `must` clause.
+        """
+        while True:
+            if self._events:
+                event = self._events.popleft()
+                self._over = isinstance(event, SessionClosed)
+                return event
+            if self._over:
+                raise StopAsyncIteration
+            self._events.extend(_of_session(self._driver.wire))
+            if not self._events:
+                await self._driver.step()
+
+    async def wait_ready(self) -> None:
+        """Read until the session stands; the events stay for whoever iterates."""
+        while self.session.contract is None and self.session.state is not ClientState.CLOSED:
+            await self._driver.step()
+        self._events.extend(_of_session(self._driver.wire))
+        closed = self._events[-1] if self.session.contract is None else None
+        if isinstance(closed, SessionClosed):
+            raise SessionRefused(closed, [event.violation for event in self._events if isinstance(event, Violated)])
+
+
+def _of_session(wire: ClientConnection) -> list[ClientEvent]:
+    return [event for event in wire.events() if not isinstance(event, UpgradeAccepted | UpgradeRefused | UpgradeFailed)]
+
+
+class ConnectOptions(TypedDict, total=False):
+    """What `connect` takes besides URL and credential; see `Dialer` for meanings and defaults."""
+
+    form: CredentialForm | str
+    revision: Revision
+    strict: bool
+    ssl_context: ssl.SSLContext | None
+    allow_plaintext: bool
+    client_request_id: str | None
+    headers: Sequence[tuple[str, str]]
+    connect_timeout: float
+    close_timeout: float
+    send_timeout: float
+
+
+class Dialer:
+    """All that `connect` needs to know, checked before there is a socket.
+
+    Args:
+        url: `wss://…`, or `ws://…` for a local server; without a path, that of the revision (HS-1).
+        credential: An API key or a token.
+        form: `header`, `subprotocol` or `pair`: how the credential travels (HS-2, HS-3, HS-4).
+        revision: The revision of the protocol to speak.
+        strict: Raise `RemoteProtocolError` when the server breaks a `must` clause.
+        ssl_context: The TLS settings for `wss://`; None for the defaults.
+        allow_plaintext: Allow `ws://` to hosts that are not local (HS-1).
+        client_request_id: Sent as `X-Client-Request-Id` (HS-8).
+        headers: More headers for the upgrade request.
+        connect_timeout: How long each of connecting, upgrade, and `session.ready` may take, in seconds.
+        close_timeout: How long to wait for the answer to a close, in seconds.
+        send_timeout: How long the server may not take our bytes, in seconds.
+
+    Raises:
+        LocalProtocolError: If URL or credential cannot be used (HS-1, HS-2, HS-7).
+        ValueError: If there is no such form of credential.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        credential: str,
+        *,
+        form: CredentialForm | str = CredentialForm.HEADER,
+        revision: Revision = V1,
+        strict: bool = False,
+        ssl_context: ssl.SSLContext | None = None,
+        allow_plaintext: bool = False,
+        client_request_id: str | None = None,
+        headers: Sequence[tuple[str, str]] = (),
+        connect_timeout: float = 30.0,
+        close_timeout: float = 10.0,
+        send_timeout: float = 60.0,
+    ) -> None:
+        self.target = Target.parse(url, revision, allow_plaintext=allow_plaintext)
+        self.connect_timeout = connect_timeout
+        self.ssl_context: ssl.SSLContext | None = None
+        if self.target.tls:
+            self.ssl_context = ssl_context if ssl_context is not None else ssl.create_default_context()
+        self._revision = revision
+        self._strict = strict
+        self._send_timeout = send_timeout
+        self._make_wire = functools.partial(
+            ClientConnection,
+            target=self.target,
+            credential=Credential(credential, CredentialForm(form)),
+            make_session=self._make_session,
+            strict=strict,
+            client_request_id=client_request_id,
+            headers=tuple(headers),
+            upgrade_timeout=connect_timeout,
+            close_timeout=close_timeout,
+        )
+        # Whatever is wrong with the credential shows here, before anything is connected.
+        self._make_wire(0.0)
+
+    def _make_session(self, now: float, correlation_id: str | None) -> ClientSession:
+        return ClientSession(
+            now,
+            revision=self._revision,
+            strict=self._strict,
+            correlation_id=correlation_id,
+            ready_timeout=self.connect_timeout,
+        )
+
+    def too_slow(self) -> ConnectError:
+        """The error for a server that does not answer."""
+        return ConnectError(f"{self.target.authority} did not answer within {self.connect_timeout:g} s")
+
+    def unreachable(self, error: BaseException) -> ConnectError:
+        """The error for a server that cannot be reached, or with which TLS cannot be set up."""
+        return ConnectError(f"{self.target.authority} cannot be reached: {error or type(error).__name__}")
+
+    @asynccontextmanager
+    async def open(self, transport: Transport) -> AsyncIterator[ClientStream]:
+        """Upgrade, wait for `session.ready`, hand out the stream, and leave nothing behind."""
+        driver = Driver(self._make_wire(transport.now()), transport, self._send_timeout)
+        try:
+            await driver.flush(patient=False)
+            while driver.wire.session is None:
+                for event in driver.wire.events():
+                    if isinstance(event, UpgradeRefused | UpgradeFailed):
+                        raise UpgradeError(event)
+                await driver.step()
+            stream = ClientStream(driver.wire.session, driver)
+            await stream.wait_ready()
+            yield stream
+            await stream.close()
+        finally:
+            await transport.aclose()

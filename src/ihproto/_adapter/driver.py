@@ -1,0 +1,186 @@
+"""One connection between an async library and `ihproto.wire`."""
+
+from __future__ import annotations
+
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from typing import Generic, Protocol, TypeVar
+
+from ihproto._adapter.errors import ConnectionBroken, PeerStalled
+
+#: How much is read from a socket at once, in bytes.
+RECEIVE_SIZE = 64 * 1024
+
+
+class Scope(Protocol):
+    """A cancel scope."""
+
+    deadline: float
+
+    @property
+    def cancelled_caught(self) -> bool:
+        """Whether the scope ended because its deadline passed."""
+        ...
+
+    def cancel(self) -> None:
+        """End what runs in the scope."""
+        ...
+
+
+class Lock(AbstractAsyncContextManager[object], Protocol):
+    """A lock for tasks."""
+
+    def locked(self) -> bool:
+        """Whether somebody holds it."""
+        ...
+
+
+class Transport(Protocol):
+    """What an async library has to bring for one connection."""
+
+    def now(self) -> float:
+        """The present moment, in seconds."""
+        ...
+
+    def scope(self, deadline: float) -> AbstractContextManager[Scope]:
+        """A cancel scope that ends at `deadline`, or never if that is infinite."""
+        ...
+
+    def lock(self) -> Lock:
+        """A new lock."""
+        ...
+
+    async def receive(self) -> bytes:
+        """The next bytes, empty at the end of the stream or when the connection is lost."""
+        ...
+
+    async def send_all(self, data: bytes) -> None:
+        """Send bytes; raises `ConnectionBroken` when the connection is lost."""
+        ...
+
+    async def aclose(self) -> None:
+        """Close without waiting for the peer."""
+        ...
+
+
+class _Wire(Protocol):
+    """What both connections of `ihproto.wire` have in common."""
+
+    @property
+    def finished(self) -> bool: ...
+    def receive_data(self, data: bytes, now: float) -> None: ...
+    def receive_eof(self, now: float, reason: str = ...) -> None: ...
+    def data_to_send(self, now: float) -> bytes: ...
+    def next_timeout(self) -> float | None: ...
+    def handle_timeout(self, now: float) -> None: ...
+
+
+W = TypeVar("W", bound=_Wire)
+
+
+class Driver(Generic[W]):
+    """Moves the bytes of one connection, in whichever task asks for it."""
+
+    def __init__(self, wire: W, transport: Transport, send_timeout: float) -> None:
+        self.wire = wire
+        self.transport = transport
+        self._send_timeout = send_timeout
+        self._writing = transport.lock()
+        self._reading = transport.lock()
+        self._broken = False
+        self._receiving: Scope | None = None
+
+    def check(self) -> None:
+        """Raise `ConnectionBroken` if nothing can be sent any more."""
+        if self._broken or self.wire.finished:
+            raise ConnectionBroken("the connection is closed; the events tell why")
+
+    def break_off(self, reason: str) -> None:
+        """Give the connection up, because what was sent of a message or a frame cannot be completed."""
+        self._broken = True
+        self.wire.receive_eof(self.transport.now(), reason)
+
+    @property
+    def reading(self) -> bool:
+        """Whether a task waits for bytes."""
+        return self._receiving is not None
+
+    def nudge(self) -> None:
+        """Let the task that waits for bytes look for what is to be sent."""
+        if self._receiving is not None:
+            self._receiving.deadline = self.transport.now()
+
+    async def wait_finished(self) -> None:
+        """Read until the close is answered or given up."""
+        if self._broken:
+            self.wire.receive_eof(self.transport.now())
+        while not self.wire.finished:
+            await self.step()
+
+    async def step(self) -> None:
+        """Wait for bytes or for the next timeout, and let the connection act on it; or wait for a task that does so."""
+        if self._reading.locked():
+            async with self._reading:
+                return
+        async with self._reading:
+            await self._step()
+
+    async def _step(self) -> None:
+        data = b""
+        with self.transport.scope(self._deadline()) as scope:
+            self._receiving = scope
+            try:
+                data = await self.transport.receive()
+            finally:
+                self._receiving = None
+        now = self.transport.now()
+        try:
+            if scope.cancelled_caught:
+                self.wire.handle_timeout(now)
+            elif data:
+                self.wire.receive_data(data, now)
+            else:
+                self.wire.receive_eof(now)
+        finally:
+            await self.flush(patient=False)
+
+    async def flush(self, *, patient: bool = True) -> None:
+        """Send what is to be sent.
+
+        Args:
+            patient: Wait for a task that is sending already, and raise when the bytes cannot be sent. Otherwise that
+                task takes ours along, and a loss shows as the end of the session.
+        """
+        if self._broken or (self._writing.locked() and not patient):
+            return
+        async with self._writing:
+            try:
+                while data := self.wire.data_to_send(self.transport.now()):
+                    await self._send(data)
+            except ConnectionBroken:
+                # The peer's last words may still be there to be read.
+                self._broken = True
+                if patient:
+                    raise
+            except PeerStalled as error:
+                self.break_off(str(error))
+                if patient:
+                    raise
+            except BaseException:
+                self.break_off("a send was cancelled in the middle of a frame")
+                raise
+            finally:
+                if self._receiving is not None:
+                    self._receiving.deadline = self._deadline()
+
+    async def _send(self, data: bytes) -> None:
+        with self.transport.scope(self.transport.now() + self._send_timeout) as scope:
+            await self.transport.send_all(data)
+        if scope.cancelled_caught:
+            raise PeerStalled(
+                f"the peer has not taken our bytes for {self._send_timeout:g} s; "
+                "read events while sending, in another task or by turns"
+            )
+
+    def _deadline(self) -> float:
+        moment = self.wire.next_timeout()
+        return float("inf") if moment is None else moment
