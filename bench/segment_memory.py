@@ -24,7 +24,7 @@ from typing import Any
 import anyio
 import anyio.abc
 
-from ihproto import Envelope, Error, SegmentAccepted, SegmentRefused, SegmentStarted, SessionReady
+from ihproto import Envelope, Error, NominalScanner, SegmentAccepted, SegmentRefused, SegmentStarted, SessionReady
 from ihproto.anyio import ServerStream, connect, serve
 from ihproto.wire import ClientConnection, Credential, Target
 
@@ -66,7 +66,7 @@ async def run_server() -> None:
     """Serve, and print one JSON line for each segment."""
 
     async def handle(stream: ServerStream) -> None:
-        await stream.accept()
+        await stream.accept(scanner=NominalScanner())
         gauge: Gauge | None = None
         refused: str | None = None
         async for event in stream:

@@ -664,10 +664,10 @@ def test_media_is_counted_when_a_segment_is_whole() -> None:
     assert session.media_seconds_sent == 8.0
 
 
-def test_a_segment_counts_as_3_seconds_when_nobody_measures_it() -> None:
+def test_bytes_that_are_no_media_count_nothing() -> None:
     session = opened()
     session.send_segment(b"video")
-    assert session.media_seconds_sent == 3.0
+    assert session.media_seconds_sent == 0.0
 
 
 def test_the_scanner_sees_every_piece_and_its_faults_count_no_media() -> None:

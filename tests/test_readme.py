@@ -14,8 +14,9 @@ from anyio.from_thread import start_blocking_portal
 
 from ihproto_mock import MockServer
 
-README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
-CHUNKS = [b"chunk"] * 5
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+CHUNKS = [path.read_bytes() for path in sorted((ROOT / "examples" / "recording").glob("*.bin"))]
 
 
 def _example(heading: str) -> dict[str, Any]:

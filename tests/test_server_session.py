@@ -95,6 +95,7 @@ def connected(
     started_at: datetime = STARTED_AT,
 ) -> ServerSession:
     """A session whose WebSocket has just opened."""
+    scanner = scanner if scanner is not None else NominalScanner()
     return ServerSession(now, correlation_id=CORRELATION_ID, started_at=started_at, settings=settings, scanner=scanner)
 
 

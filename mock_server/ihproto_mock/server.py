@@ -14,7 +14,7 @@ from ihproto import (
     V1,
     CloseRequested,
     ConfigApplied,
-    NominalScanner,
+    MediaScanner,
     Revision,
     SegmentAccepted,
     SegmentFault,
@@ -25,6 +25,7 @@ from ihproto import (
     ServerSettings,
     SessionClosed,
     SessionExpired,
+    SessionReady,
     Violated,
     WindowReady,
 )
@@ -51,7 +52,7 @@ class ScenarioScanner:
     def begin(self, number: int) -> None:
         """Begin a segment."""
         mishap = self._scenario.mishap_at_segment(number)
-        self._fault = SegmentFault(mishap.code, "ERR-1", mishap.text) if mishap is not None else None
+        self._fault = SegmentFault(mishap.code, "ERR-1", f"is refused: {mishap.text}") if mishap is not None else None
         self._scanner.begin(number)
 
     def feed(self, data: bytes) -> SegmentFault | None:
@@ -59,8 +60,9 @@ class ScenarioScanner:
         return self._scanner.feed(data)
 
     def finish(self) -> SegmentMedia | SegmentFault:
-        """Finish the segment."""
-        return self._fault if self._fault is not None else self._scanner.finish()
+        """Finish the segment; one that the scenario refuses was scanned as well, so that others can continue it."""
+        media = self._scanner.finish()
+        return self._fault if self._fault is not None else media
 
 
 class MockServer:
@@ -70,7 +72,8 @@ class MockServer:
         keys: Each valid key with its scopes; None for `DEFAULT_KEY` with the stream scope.
         scenario: A scenario, the name of a bundled one, or the path of a TOML file.
         settings: Contract, windows and periods of the sessions.
-        make_scanner: Makes the scanner of a session; None for segments that each count as 3 seconds.
+        make_scanner: Makes the scanner of a session from its contract. The default looks into the media; where any
+            bytes will do as segments, take `lambda contract: NominalScanner(seconds=3)`.
         log: Called with each `LogEntry`.
         **options: Where and how to listen; see `ihproto.anyio.ServeOptions`.
 
@@ -85,7 +88,7 @@ class MockServer:
         keys: Mapping[str, Collection[str]] | None = None,
         scenario: Scenario | str | Path = "lively",
         settings: ServerSettings | None = None,
-        make_scanner: Callable[[], SegmentScanner] = NominalScanner,
+        make_scanner: Callable[[SessionReady], SegmentScanner] = MediaScanner,
         log: Callable[[LogEntry], None] | None = None,
         **options: Unpack[ServeOptions],
     ) -> None:
@@ -155,7 +158,8 @@ class MockServer:
             self._say(stream, "session refused", refused=True, code="ih2003", why=f"no scope {STREAM_SCOPE}")
             await stream.accept(revision=revision, refuse="ih2003")
         else:
-            scanner = ScenarioScanner(self.scenario, self._make_scanner())
+            contract = (self._settings.contract if self._settings is not None else None) or revision.contract
+            scanner = ScenarioScanner(self.scenario, self._make_scanner(contract))
             await stream.accept(settings=self._settings, revision=revision, scanner=scanner)
             self._say(stream, "session opened")
         async for event in stream:

@@ -38,7 +38,14 @@ from ihproto.events import (
     Window,
     WindowReady,
 )
-from ihproto.media import NominalScanner, SegmentFault, SegmentMedia, SegmentScanner
+from ihproto.media import (
+    MediaScanner,
+    NominalScanner,
+    SegmentFault,
+    SegmentMedia,
+    SegmentPolicy,
+    SegmentScanner,
+)
 from ihproto.messages import (
     ClientMessage,
     ConfigOptions,
@@ -101,6 +108,7 @@ __all__ = [
     "LocalProtocolError",
     "MalformedMessage",
     "MediaRange",
+    "MediaScanner",
     "NominalScanner",
     "ProtocolError",
     "QualityReport",
@@ -111,6 +119,7 @@ __all__ = [
     "SegmentData",
     "SegmentFault",
     "SegmentMedia",
+    "SegmentPolicy",
     "SegmentRefused",
     "SegmentScanner",
     "SegmentStarted",

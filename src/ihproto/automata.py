@@ -29,7 +29,9 @@ The server
 It says `session.ready` or an error first, before it takes anything of the client: a config that the client sent in
 the meantime (RDY-4) waits in the socket. The request for a graceful close moves it to CLOSE_REQUESTED and its
 own `session.closing` to DRAINING; from then on media is refused (CLS-2) and the results of the accepted analysis
-still go out, until `session.ended`, which nothing follows but the close.
+still go out, until `session.ended`, which nothing follows but the close. A drain never outlasts the maximum duration
+(TMO-2): what remains of it is all that `session.closing` announces, so a session that is draining ends as promised
+instead of being cut off.
 
 Closing
 -------

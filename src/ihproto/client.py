@@ -19,7 +19,7 @@ from ihproto.codec import Codec
 from ihproto.errorcodes import ERROR_CODES
 from ihproto.errors import Finding, LocalProtocolError, MalformedMessage, RemoteProtocolError, Side, Violation
 from ihproto.events import BytesToSend, ClientEvent, CloseToSend, SessionClosed, TextToSend, ToSend, Violated
-from ihproto.media import NominalScanner, SegmentMedia, SegmentScanner
+from ihproto.media import MediaScanner, SegmentMedia, SegmentScanner
 from ihproto.revisions import V1, Revision
 from ihproto.rules import ActiveSignal, SegmentLedger, ServerRules
 from ihproto.rules.close import judge_close
@@ -50,7 +50,7 @@ class ClientSession:
         strict: Raise `RemoteProtocolError` at the first `must` clause that the server does not keep. Otherwise, and
             for the other levels always, a `Violated` event is handed out and the session goes on.
         correlation_id: The `X-Correlation-ID` of the upgrade response, to be compared (HS-9).
-        scanner: Measures the segments that are sent, for `media_seconds_sent`.
+        scanner: Measures the segments that are sent, for `media_seconds_sent`; None for a `MediaScanner`.
         check_segments: Refuse locally what the contract does not allow (SEG-2, SEG-10), before it is sent.
         ready_timeout: How long to wait for `session.ready`, in seconds; then the session is closed (RDY-1).
         drain_grace: How long to wait for the answer to `session.close`, and how much longer than announced for
@@ -74,7 +74,8 @@ class ClientSession:
         self._rules = ServerRules(revision, correlation_id)
         self._rules.errors.segments_sent = 0
         self._ledger = SegmentLedger()
-        self._scanner = scanner if scanner is not None else NominalScanner()
+        self._scanner = scanner if scanner is not None else MediaScanner()
+        self._measuring = False
         self._strict = strict
         self._check_segments = check_segments
         self._drain_grace = drain_grace
@@ -133,7 +134,7 @@ class ClientSession:
 
     @property
     def media_seconds_sent(self) -> float:
-        """Seconds of media in the segments sent whole, as the scanner measured them."""
+        """Seconds of media in the segments sent whole, as far as the scanner made something of them (SEG-9)."""
         return self._ledger.media_seconds
 
     # -- what the owner wants -----------------------------------------------------------------------
@@ -178,11 +179,13 @@ class ClientSession:
         if begins:
             self._rules.errors.segments_sent = self._ledger.begin()
             self._scanner.begin(self._ledger.number)
+            self._measuring = True
         self._ledger.add(len(data))
-        self._scanner.feed(data)
+        if self._measuring:
+            self._measuring = self._scanner.feed(data) is None
         if final:
             self._ledger.finish()
-            media = self._scanner.finish()
+            media = self._scanner.finish() if self._measuring else None
             if isinstance(media, SegmentMedia):
                 self._ledger.accept(media.seconds)
         self._to_send.append(BytesToSend(bytes(data), final))

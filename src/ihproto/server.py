@@ -46,7 +46,7 @@ from ihproto.events import (
     Window,
     WindowReady,
 )
-from ihproto.media import NominalScanner, SegmentFault, SegmentScanner
+from ihproto.media import MediaScanner, SegmentFault, SegmentScanner
 from ihproto.revisions import ENGAGEMENT_STATES, INCLUDE_OVERALL, INCLUDE_TIMELINE, V1, Revision
 from ihproto.rules import ActiveSignal, SegmentLedger, ServerRules
 from ihproto.rules.close import judge_close
@@ -122,7 +122,7 @@ class ServerSession:
         started_at: The present moment by the wall clock, with a time zone; timestamps count from here (ENV-1).
         settings: What the server promises and how it analyses.
         revision: The revision of the protocol to speak.
-        scanner: Measures segments and judges their media.
+        scanner: Measures segments and judges their media; None for a `MediaScanner` with the contract's limits.
     """
 
     def __init__(
@@ -143,9 +143,10 @@ class ServerSession:
         self._automaton = server_automaton()
         self._codec = Codec(revision)
         self._rules = ServerRules(revision)
+        self._rules.errors.segments_sent = 0
         self._rules.config.options = self.contract.supported_session_config_options
         self._ledger = SegmentLedger(self.contract)
-        self._scanner = scanner if scanner is not None else NominalScanner()
+        self._scanner = scanner if scanner is not None else MediaScanner(self.contract)
         self._planner = WindowPlanner(self.settings.window_seconds, self.settings.window_advance_seconds)
         self._lifecycle = SignalLifecycle()
         self._engagement = EngagementTracker()
@@ -330,6 +331,9 @@ class ServerSession:
         Args:
             text: The whole message.
             now: The present moment, in seconds.
+
+        Raises:
+            LocalProtocolError: If the session was neither opened nor refused, or in the middle of a segment.
         """
         if self.state is ServerState.CLOSED:
             return
@@ -353,6 +357,8 @@ class ServerSession:
         Args:
             now: The present moment, in seconds.
         """
+        if self.state is ServerState.CLOSED:
+            return
         self._expect_text(now)
         what = f"the text is longer than {self.settings.max_text_bytes} bytes"
         self._refuse_config(Finding(clause("CFG-5"), what), None, now)
@@ -379,13 +385,13 @@ class ServerSession:
         if not self._discarding:
             oversize = self._ledger.add(len(data))
             if oversize is not None:
-                self._refuse_segment("ih6002", oversize, now)
+                self._refuse_segment("ih6002", oversize.clause.id, oversize.what, now)
             elif data:
                 fault = self._scanner.feed(data)
                 if self.settings.segment_data:
                     self._events.append(SegmentData(number, bytes(data)))
                 if fault is not None:
-                    self._refuse_segment(fault.code, Finding(clause(fault.clause_id), fault.what), now)
+                    self._refuse_segment(fault.code, fault.clause_id, fault.sentence(number), now)
         if final:
             self._finish_segment(now)
 
@@ -500,7 +506,7 @@ class ServerSession:
         refusal = self._automaton.step(ServerTrigger.RECEIVE_SEGMENT)
         if refusal is not None:
             self._blame(refusal, None)
-            self._refuse_segment(CONFIG_REFUSED, refusal, now)
+            self._refuse_segment(CONFIG_REFUSED, refusal.clause.id, f"segment {number}: {refusal.what}", now)
         elif self._speaks:
             self._scanner.begin(number)
             self._events.append(SegmentStarted(number))
@@ -510,24 +516,23 @@ class ServerSession:
         if self._discarding:
             return
         if undersize is not None:
-            self._refuse_segment("ih5004", undersize, now)
+            self._refuse_segment("ih5004", undersize.clause.id, undersize.what, now)
             return
         media = self._scanner.finish()
         if isinstance(media, SegmentFault):
-            self._refuse_segment(media.code, Finding(clause(media.clause_id), media.what), now)
+            self._refuse_segment(media.code, media.clause_id, media.sentence(self._ledger.number), now)
             return
         start, end = self._ledger.accept(media.seconds)
         self._events.append(SegmentAccepted(self._ledger.number, self._ledger.size, start, end))
         for window in self._planner.extend(end):
             self._want(window)
 
-    def _refuse_segment(self, code: str, finding: Finding, now: float) -> None:
+    def _refuse_segment(self, code: str, clause_id: str, what: str, now: float) -> None:
         """Say why a segment is refused, once, and drop what still comes of it; the session goes on (SEG-2)."""
         self._discarding = True
         number = self._ledger.number
-        message = f"segment {number}: {finding.what} ({finding.clause.id})"
-        error = self.send_error(code, now, message=message, segment=number)
-        self._events.append(SegmentRefused(number, error, finding.clause.id))
+        error = self.send_error(code, now, message=f"{what} ({clause_id})", segment=number)
+        self._events.append(SegmentRefused(number, error, clause_id))
 
     # -- windows --------------------------------------------------------------------------------------
 

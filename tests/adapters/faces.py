@@ -17,7 +17,7 @@ from wire.raw import CLOSE, Frame, Head, close_payload, frame, frames, head, mas
 
 import ihproto.anyio
 import ihproto.trio
-from ihproto import Envelope, SessionClosed, WindowAnalysis, WindowReady
+from ihproto import Envelope, NominalScanner, SessionClosed, WindowAnalysis, WindowReady
 from ihproto.anyio import ClientStream, ConnectOptions, Handler, ServeOptions, Server, ServerStream
 
 
@@ -104,7 +104,7 @@ def run_body(face: Face, body: Body) -> None:
 
 async def analyse(stream: ServerStream) -> None:
     """Accept everybody, and find nothing in any window."""
-    await stream.accept()
+    await stream.accept(scanner=NominalScanner())
     async for event in stream:
         if isinstance(event, WindowReady):
             await stream.send_analysis(WindowAnalysis(event.window))

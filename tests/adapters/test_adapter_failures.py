@@ -22,7 +22,7 @@ from adapters.faces import (
 )
 from wire.raw import BINARY, CLOSE, KEY, TEXT, close_payload, envelope, frame, masked, request
 
-from ihproto import Envelope, SessionClosed
+from ihproto import Envelope, NominalScanner, SessionClosed
 from ihproto.anyio import (
     ConnectError,
     ConnectionBroken,
@@ -308,7 +308,7 @@ def test_a_client_that_does_not_read_is_let_go_by_the_server(run: Run) -> None:
         finished = anyio.Event()
 
         async def handler(stream: ServerStream) -> None:
-            await stream.accept()
+            await stream.accept(scanner=NominalScanner())
             for _ in range(40):
                 await stream.send_error("ih3001", message="x" * 1_000_000)
                 if stream.session.state.name == "CLOSED":
@@ -452,7 +452,7 @@ def test_leaving_serve_closes_every_session_with_1001_and_does_not_wait_for_who_
         up = [anyio.Event() for _ in range(5)]
 
         async def handler(stream: ServerStream) -> None:
-            await stream.accept()
+            await stream.accept(scanner=NominalScanner())
             handled.extend([event async for event in stream if isinstance(event, SessionClosed)])
 
         async def client(url: str, entered: anyio.Event) -> None:
@@ -515,7 +515,7 @@ def test_a_handler_that_does_not_listen_is_cut_off_after_the_shutdown_timeout(ru
         entered = anyio.Event()
 
         async def handler(stream: ServerStream) -> None:
-            await stream.accept()
+            await stream.accept(scanner=NominalScanner())
             try:
                 await anyio.sleep_forever()
             finally:
@@ -715,7 +715,7 @@ def test_an_iteration_that_was_cancelled_can_be_taken_up_again(run: Run) -> None
 def test_a_cancelled_handler_of_one_client_does_not_touch_another(run: Run) -> None:
     async def body(face: Face) -> None:
         async def handler(stream: ServerStream) -> None:
-            await stream.accept()
+            await stream.accept(scanner=NominalScanner())
             if stream.request.path == "/cut":
                 with anyio.CancelScope() as scope:
                     scope.cancel()
@@ -744,7 +744,7 @@ def test_no_log_and_no_error_shows_the_secret(run: Run, caplog: pytest.LogCaptur
             assert KEY not in repr(stream) + repr(stream.request) + repr(vars(stream))
             if stream.request.path == "/fail":
                 raise ZeroDivisionError
-            await stream.accept()
+            await stream.accept(scanner=NominalScanner())
 
         async with face.serve(handler) as server:
             for form in ("header", "subprotocol", "pair"):

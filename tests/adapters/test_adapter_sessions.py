@@ -86,7 +86,7 @@ def test_leaving_the_block_closes_the_session_with_1000(run: Run) -> None:
         over: list[object] = []
 
         async def handler(stream: ServerStream) -> None:
-            await stream.accept()
+            await stream.accept(scanner=NominalScanner())
             over.extend([event async for event in stream])
 
         async with face.serve(handler) as server:
@@ -105,7 +105,7 @@ def test_bytearrays_and_views_are_segments_too(run: Run) -> None:
         sizes: list[int] = []
 
         async def handler(stream: ServerStream) -> None:
-            await stream.accept()
+            await stream.accept(scanner=NominalScanner())
             async for event in stream:
                 if isinstance(event, SegmentAccepted):
                     sizes.append(event.size)
@@ -163,7 +163,7 @@ def test_a_large_segment_arrives_as_it_was_sent(run: Run) -> None:
         pieces: list[bytes] = []
 
         async def handler(stream: ServerStream) -> None:
-            await stream.accept(settings=ServerSettings(segment_data=True))
+            await stream.accept(settings=ServerSettings(segment_data=True), scanner=NominalScanner())
             async for event in stream:
                 if isinstance(event, SegmentData):
                     pieces.append(event.data)
@@ -207,7 +207,7 @@ def test_segments_of_two_tasks_do_not_mix(run: Run) -> None:
         sizes: list[int] = []
 
         async def handler(stream: ServerStream) -> None:
-            await stream.accept(settings=ServerSettings(segment_data=True))
+            await stream.accept(settings=ServerSettings(segment_data=True), scanner=NominalScanner())
             async for event in stream:
                 if isinstance(event, SegmentData):
                     segments.setdefault(event.number, set()).update(event.data)
@@ -463,7 +463,7 @@ def test_a_segment_that_the_contract_does_not_allow_is_refused_and_the_session_g
 def test_a_handler_that_fails_is_ih1001_and_1011(run: Run, caplog: pytest.LogCaptureFixture) -> None:
     async def body(face: Face) -> None:
         async def handler(stream: ServerStream) -> None:
-            await stream.accept()
+            await stream.accept(scanner=NominalScanner())
             raise ZeroDivisionError("a secret of the server")
 
         async with face.serve(handler) as server, face.connect(server.url, KEY) as client:
@@ -483,7 +483,7 @@ def test_a_handler_that_fails_is_ih1001_and_1011(run: Run, caplog: pytest.LogCap
 def test_a_handler_that_fails_during_the_drain_is_ih1001_and_1011(run: Run) -> None:
     async def body(face: Face) -> None:
         async def handler(stream: ServerStream) -> None:
-            await stream.accept()
+            await stream.accept(scanner=NominalScanner())
             async for event in stream:
                 if isinstance(event, WindowReady):
                     raise ZeroDivisionError
@@ -551,7 +551,7 @@ def test_a_handler_that_fails_after_its_refusal_has_refused(run: Run) -> None:
 def test_a_handler_that_fails_after_the_end_only_leaves_a_log(run: Run, caplog: pytest.LogCaptureFixture) -> None:
     async def body(face: Face) -> None:
         async def handler(stream: ServerStream) -> None:
-            await stream.accept()
+            await stream.accept(scanner=NominalScanner())
             async for _ in stream:
                 pass
             raise ZeroDivisionError
@@ -572,7 +572,7 @@ def test_a_handler_says_what_it_wants(run: Run) -> None:
         contract = attrs.evolve(V1.contract, supported_session_config_options=options)
 
         async def handler(stream: ServerStream) -> None:
-            await stream.accept(settings=ServerSettings(contract=contract))
+            await stream.accept(settings=ServerSettings(contract=contract), scanner=NominalScanner())
             async for event in stream:
                 if isinstance(event, WindowReady):
                     await stream.drop_window(event.window)
@@ -595,7 +595,7 @@ def test_a_handler_says_what_it_wants(run: Run) -> None:
 def test_a_handler_that_returns_closes_the_session_with_1000(run: Run) -> None:
     async def body(face: Face) -> None:
         async def handler(stream: ServerStream) -> None:
-            await stream.accept()
+            await stream.accept(scanner=NominalScanner())
 
         async with face.serve(handler) as server, face.connect(server.url, KEY) as client:
             _, over = await collect(client)

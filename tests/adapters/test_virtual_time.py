@@ -11,7 +11,7 @@ import trio.testing
 from adapters.faces import READY, analyse, collect
 from wire.raw import CLOSE, KEY, TEXT, close_payload, frame, frames, head, masked, request, response
 
-from ihproto import ClientState, SegmentAccepted, SegmentData, ServerSettings, SessionClosed, Violated
+from ihproto import ClientState, NominalScanner, SegmentAccepted, SegmentData, ServerSettings, SessionClosed, Violated
 from ihproto._adapter import Dialer, Server
 from ihproto.trio import ClientStream, ConnectionBroken, PeerStalled, ServerStream, SessionRefused, UpgradeError
 from ihproto.trio import _Transport as Transport
@@ -95,7 +95,7 @@ def test_a_drain_that_the_handler_does_not_serve_ends_after_its_longest_time() -
         near, far = trio.testing.memory_stream_pair()
 
         async def handler(stream: ServerStream) -> None:
-            await stream.accept(settings=ServerSettings(max_drain_seconds=20))
+            await stream.accept(settings=ServerSettings(max_drain_seconds=20), scanner=NominalScanner())
             async for _ in stream:
                 pass
 
@@ -243,7 +243,7 @@ def test_a_handler_may_take_longer_than_the_request() -> None:
 
         async def handler(stream: ServerStream) -> None:
             await trio.sleep(100)
-            await stream.accept()
+            await stream.accept(scanner=NominalScanner())
 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(Server(handler).take, Transport(far))
@@ -261,7 +261,7 @@ def test_a_close_of_the_server_that_is_not_answered_is_given_up_while_its_handle
         streams: list[ServerStream] = []
 
         async def handler(stream: ServerStream) -> None:
-            await stream.accept()
+            await stream.accept(scanner=NominalScanner())
             streams.append(stream)
             async for _ in stream:
                 pass
@@ -283,7 +283,7 @@ def test_a_client_that_takes_no_bytes_is_let_go_after_a_minute() -> None:
         ends: list[object] = []
 
         async def handler(stream: ServerStream) -> None:
-            await stream.accept()
+            await stream.accept(scanner=NominalScanner())
             ends.extend([event async for event in stream])
 
         async with trio.open_nursery() as nursery:
@@ -339,7 +339,7 @@ def test_a_segment_that_was_cut_off_between_two_pieces_does_not_run_into_the_nex
         accepted: list[int] = []
 
         async def handler(stream: ServerStream) -> None:
-            await stream.accept(settings=ServerSettings(segment_data=True))
+            await stream.accept(settings=ServerSettings(segment_data=True), scanner=NominalScanner())
             async for event in stream:
                 if isinstance(event, SegmentData):
                     pieces.setdefault(event.number, set()).update(event.data)

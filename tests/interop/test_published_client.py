@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import interhumanai
 import pytest
 from interhumanai import stream as published
 
+from ihproto import MediaScanner, NominalScanner, SegmentScanner, SessionReady
 from ihproto_mock import MockServer
 
 RECORDING = sorted((Path(__file__).parents[2] / "examples" / "recording").glob("*.bin"))
@@ -32,9 +34,20 @@ async def _session(
         return events, await stream.wait_closed()
 
 
-def _run(pieces: list[bytes], *, include: list[str], scenario: str = "lively") -> tuple[list[object], int]:
+def _three_seconds(contract: SessionReady) -> SegmentScanner:
+    """Any bytes are a segment of three seconds."""
+    return NominalScanner(3.0)
+
+
+def _run(
+    pieces: list[bytes],
+    *,
+    include: list[str],
+    scenario: str = "lively",
+    make_scanner: Callable[[SessionReady], SegmentScanner] = _three_seconds,
+) -> tuple[list[object], int]:
     async def body() -> tuple[list[object], int]:
-        async with MockServer(scenario=scenario) as mock:
+        async with MockServer(scenario=scenario, make_scanner=make_scanner) as mock:
             events, close = await _session(mock, pieces, include=include)
             return events, close.code
 
@@ -44,8 +57,8 @@ def _run(pieces: list[bytes], *, include: list[str], scenario: str = "lively") -
 BOTH = ["conversation_quality_overall", "conversation_quality_timeline"]
 
 
-def test_a_whole_session_of_three_segments_ends_with_close_code_1000() -> None:
-    events, code = _run([path.read_bytes() for path in RECORDING[:3]] + [b"x"], include=BOTH)
+def test_a_whole_session_of_a_real_recording_ends_with_close_code_1000() -> None:
+    events, code = _run([path.read_bytes() for path in RECORDING[:4]], include=BOTH, make_scanner=MediaScanner)
     kinds = Counter(type(event).__name__ for event in events)
     assert code == 1000
     assert kinds["UnknownEvent"] == 0
@@ -114,6 +127,16 @@ def test_a_key_without_scope_is_told_so_and_closed_with_4003() -> None:
             return await stream.wait_closed()
 
     assert asyncio.run(body()).code == 4003
+
+
+def test_a_segment_that_is_not_the_next_piece_is_an_error_that_explains_itself() -> None:
+    pieces = [RECORDING[index].read_bytes() for index in (0, 2, 1)]
+    events, code = _run(pieces, include=[], make_scanner=MediaScanner)
+    (error,) = [event for event in events if isinstance(event, published.ErrorEvent)]
+    assert (error.data.code, error.data.segment) == ("ih5004", 2)
+    assert error.data.message.startswith("segment 2 does not continue segment 1: at byte ")
+    assert error.data.link == "https://docs.interhuman.ai/api-reference/error-handling#ih5004-malformed-segment"
+    assert code == 1000
 
 
 def test_errors_name_their_segment_and_the_session_goes_on() -> None:

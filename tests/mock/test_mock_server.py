@@ -33,6 +33,11 @@ from ihproto_mock import DEFAULT_KEY, STREAM_SCOPE, KeyRing, LogEntry, MockServe
 BOTH = [INCLUDE_OVERALL, INCLUDE_TIMELINE]
 
 
+def three_seconds(contract: SessionReady) -> NominalScanner:
+    """Any bytes are a segment of three seconds."""
+    return NominalScanner(3.0)
+
+
 @pytest.fixture(params=["asyncio", "trio"])
 def run(request: pytest.FixtureRequest) -> Callable[[Callable[[], Awaitable[Any]]], Any]:
     return lambda body: anyio.run(body, backend=request.param)
@@ -61,7 +66,7 @@ async def _session(mock: MockServer, segments: int) -> tuple[list[Any], SessionC
 
 def test_the_default_scenario_shows_every_kind_of_event(run: Run) -> None:
     async def body() -> tuple[list[ServerMessage], SessionClosed]:
-        async with MockServer() as mock:
+        async with MockServer(make_scanner=three_seconds) as mock:
             return await _session(mock, 12)
 
     messages, closed = run(body)
@@ -73,7 +78,7 @@ def test_the_default_scenario_shows_every_kind_of_event(run: Run) -> None:
 
 def test_the_same_segments_give_the_same_events(run: Run) -> None:
     async def body() -> bool:
-        async with MockServer() as mock:
+        async with MockServer(make_scanner=three_seconds) as mock:
             return await _session(mock, 30) == await _session(mock, 30)
 
     assert run(body)
@@ -81,7 +86,7 @@ def test_the_same_segments_give_the_same_events(run: Run) -> None:
 
 def test_a_quiet_scenario_gives_scores_of_fifty_and_nothing_else(run: Run) -> None:
     async def body() -> list[ServerMessage]:
-        async with MockServer(scenario="quiet") as mock:
+        async with MockServer(scenario="quiet", make_scanner=three_seconds) as mock:
             messages, _ = await _session(mock, 4)
             return messages
 
@@ -94,7 +99,10 @@ def test_a_quiet_scenario_gives_scores_of_fifty_and_nothing_else(run: Run) -> No
 
 def test_scenario_errors_refuse_their_segment_and_a_fatal_one_closes(run: Run) -> None:
     async def body() -> tuple[list[Any], SessionClosed]:
-        async with MockServer(scenario="troubled") as mock, connect(mock.url, mock.key) as stream:
+        async with (
+            MockServer(scenario="troubled", make_scanner=three_seconds) as mock,
+            connect(mock.url, mock.key) as stream,
+        ):
             for _ in range(12):
                 await stream.send_segment(b"x")
             events = [event async for event in stream]
@@ -117,7 +125,7 @@ def test_many_sessions_at_once_do_not_mix(run: Run) -> None:
             ends = [m.timeline[0].end for m in messages if isinstance(m, ConversationQualityUpdated) and m.timeline]
             seen.append((segments, len(ends)))
 
-        async with MockServer() as mock, anyio.create_task_group() as tasks:
+        async with MockServer(make_scanner=three_seconds) as mock, anyio.create_task_group() as tasks:
             for segments in range(4, 24):
                 tasks.start_soon(one, mock, segments)
         return sorted(seen)
@@ -136,7 +144,7 @@ def test_a_request_that_is_refused_gets_the_documented_body(
     run: Run, key: str, path: str, status: int, error_id: str | None
 ) -> None:
     async def body() -> UpgradeError:
-        async with MockServer() as mock:
+        async with MockServer(make_scanner=three_seconds) as mock:
             with pytest.raises(UpgradeError) as raised:
                 async with connect(mock.base_url.replace("http", "ws") + path, key):
                     pass
@@ -154,7 +162,10 @@ def test_a_request_that_is_refused_gets_the_documented_body(
 
 def test_a_request_without_a_credential_gets_401() -> None:
     async def body() -> bytes:
-        async with MockServer() as mock, await anyio.connect_tcp("127.0.0.1", mock.port) as socket:
+        async with (
+            MockServer(make_scanner=three_seconds) as mock,
+            await anyio.connect_tcp("127.0.0.1", mock.port) as socket,
+        ):
             await socket.send(
                 b"GET /v1/stream/analyze HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
                 b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
@@ -214,7 +225,7 @@ def test_contract_windows_and_segment_length_are_settings(run: Run) -> None:
 
     async def body() -> list[Any]:
         async with (
-            MockServer(scenario=scenario, settings=settings, make_scanner=lambda: NominalScanner(1.0)) as mock,
+            MockServer(scenario=scenario, settings=settings, make_scanner=lambda contract: NominalScanner(1.0)) as mock,
             connect(mock.url, mock.key, strict=True) as stream,
         ):
             assert stream.contract == contract
@@ -234,7 +245,7 @@ def test_the_log_says_what_happened_and_why_and_never_the_key(run: Run) -> None:
     entries: list[LogEntry] = []
 
     async def body() -> None:
-        async with MockServer(scenario="troubled", log=entries.append) as mock:
+        async with MockServer(scenario="troubled", make_scanner=three_seconds, log=entries.append) as mock:
             with pytest.raises(UpgradeError):
                 async with connect(mock.url, "ih_live_wrong"):
                     pass

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from ihproto import ServerEvent, ServerSession, ServerSettings, SessionClosed, SessionReady
+from ihproto import NominalScanner, ServerEvent, ServerSession, ServerSettings, SessionClosed, SessionReady
 from ihproto.messages import ConfigOptions
 from ihproto.wire import (
     ClientConnection,
@@ -229,7 +229,9 @@ def make_session(
     now: float = 0.0, settings: ServerSettings | None = None, *, correlation_id: str = CORRELATION_ID
 ) -> ServerSession:
     started_at = datetime(2025, 1, 1, tzinfo=UTC)
-    return ServerSession(now, correlation_id=correlation_id, started_at=started_at, settings=settings)
+    return ServerSession(
+        now, correlation_id=correlation_id, started_at=started_at, settings=settings, scanner=NominalScanner()
+    )
 
 
 def accept(server: ServerConnection, settings: ServerSettings | None = None, now: float = 0.0) -> ServerSession:

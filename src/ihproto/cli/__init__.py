@@ -1,4 +1,4 @@
-"""The command line: `ihproto mock` and `ihproto stream`.
+"""The command line: `ihproto mock`, `ihproto stream` and `ihproto inspect`.
 
 Exit codes are the same everywhere: 0 all went well, 1 the peer refused something or did not keep the protocol, 2 the
 command was given wrongly, 3 the server could not be reached, 130 interrupted by Ctrl-C, 143 by SIGTERM.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import click
 
 from ihproto import __version__
+from ihproto.cli.inspect import inspect
 from ihproto.cli.mock import mock
 from ihproto.cli.stream import stream
 
@@ -16,7 +17,7 @@ from ihproto.cli.stream import stream
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="ihproto")
 def cli() -> None:
-    r"""The Interhuman streaming protocol: a mock server and a client.
+    r"""The Interhuman streaming protocol: a mock server, a client, a look into segments.
 
     \b
     Try it with two terminals:
@@ -28,5 +29,6 @@ def cli() -> None:
     """
 
 
+cli.add_command(inspect)
 cli.add_command(mock)
 cli.add_command(stream)

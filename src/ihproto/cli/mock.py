@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.text import Text
 
 from ihproto.anyio import ConnectError
-from ihproto.media import NominalScanner
+from ihproto.media import MediaScanner, NominalScanner
 from ihproto_mock import BUNDLED, DEFAULT_KEY, STREAM_SCOPE, LogEntry, MockServer, ScenarioError
 
 
@@ -46,10 +46,8 @@ from ihproto_mock import BUNDLED, DEFAULT_KEY, STREAM_SCOPE, LogEntry, MockServe
 )
 @click.option(
     "--segment-seconds",
-    default=3.0,
-    show_default=True,
     type=click.FloatRange(0, min_open=True),
-    help="How many seconds of media every segment counts as.",
+    help="Do not look into the media: any bytes are a segment of so many seconds.",
 )
 @click.option(
     "--port-file",
@@ -69,7 +67,7 @@ def mock(
     keys: Sequence[str],
     scoped_keys: Sequence[tuple[str, str]],
     scenario: str,
-    segment_seconds: float,
+    segment_seconds: float | None,
     port_file: Path | None,
     log_format: str,
 ) -> None:
@@ -91,7 +89,7 @@ def mock(
         server = MockServer(
             keys=scopes or None,
             scenario=scenario,
-            make_scanner=lambda: NominalScanner(segment_seconds),
+            make_scanner=MediaScanner if segment_seconds is None else lambda contract: NominalScanner(segment_seconds),
             log=_log_json if log_format == "json" else _TextLog(),
             host=host,
             port=port,

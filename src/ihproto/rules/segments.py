@@ -41,7 +41,8 @@ class SegmentLedger:
         """Say why a segment of `size` bytes is too large, or None (SEG-2)."""
         if self.contract is None or size <= self.contract.max_segment_size_bytes:
             return None
-        what = f"the segment exceeds the limit of {self.contract.max_segment_size_bytes} bytes; send shorter segments"
+        limit = self.contract.max_segment_size_bytes
+        what = f"{self._name} exceeds the limit of {limit} bytes; send shorter segments"
         return Finding(clause("SEG-2"), what)
 
     def undersize(self, size: int) -> Finding | None:
@@ -49,13 +50,18 @@ class SegmentLedger:
         smallest = max(1, self.contract.min_segment_size_bytes) if self.contract is not None else 1
         if size >= smallest:
             return None
-        what = f"the segment has {size} bytes and the minimum is {smallest}; skip empty recorder output"
+        what = f"{self._name} has {size} bytes and the minimum is {smallest}; skip empty recorder output"
         return Finding(clause("SEG-10"), what)
 
     def finish(self) -> Finding | None:
         """Finish the segment; a finding says that it is too small (SEG-10)."""
+        finding = self.undersize(self.size)
         self.under_way = False
-        return self.undersize(self.size)
+        return finding
+
+    @property
+    def _name(self) -> str:
+        return f"segment {self.number if self.under_way else self.number + 1}"
 
     def accept(self, seconds: float) -> tuple[float, float]:
         """Append a segment of `seconds` to the session's media and return where it begins and ends (SEG-9)."""

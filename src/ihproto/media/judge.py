@@ -1,0 +1,147 @@
+"""SEG-4 to SEG-7: whether a segment is accepted, and what to say if it is not.
+
+The one function here takes what is known of the session's media so far and what was seen in a segment. It looks at no
+bytes: finding out what there is to see is the scanners' part (`ihproto.media.stream`).
+"""
+
+from __future__ import annotations
+
+import attrs
+
+from ihproto.media.interface import SegmentFault, SegmentMedia
+from ihproto.media.scanner import Gap, MediaError, Track
+from ihproto.messages import SessionReady
+
+#: What the service takes, in the documents' words (SEG-5).
+CONTAINERS = ("mp4", "avi", "mov", "mkv", "mpeg-ts", "mpeg-2-ts", "webm")
+
+
+_AS_THEY_COME = "; send the recorder's chunks as they come, without adding a header"
+
+
+@attrs.frozen
+class SegmentPolicy:
+    """How strictly segments are judged where the documents leave it open.
+
+    Attributes:
+        duration_tolerance: How much shorter than the contract's minimum a segment may be, in seconds (SEG-4).
+        strict_duration: Hold continuations of a live recording to the minimum as well (SEG-4).
+        max_gap_seconds: How far the media of a continuation may jump ahead; None for any distance. A longer jump
+            means that a piece is missing.
+        max_overlap_seconds: How far it may go back: tracks are interleaved, so a little is usual.
+    """
+
+    duration_tolerance: float = 0.25
+    strict_duration: bool = False
+    max_gap_seconds: float | None = 1.0
+    max_overlap_seconds: float = 0.5
+
+
+@attrs.frozen
+class StreamSoFar:
+    """What the session's accepted segments have shown.
+
+    Attributes:
+        container: The container of the present stream, None before the first header.
+        tracks: Its tracks.
+        end: Where its media ends, in seconds of the container's own time; None before the first sample.
+        last_number: The number of the last accepted segment, 0 before the first.
+    """
+
+    container: str | None = None
+    tracks: tuple[Track, ...] = ()
+    end: float | None = None
+    last_number: int = 0
+
+
+def judge_segment(
+    contract: SessionReady, policy: SegmentPolicy, so_far: StreamSoFar, media: SegmentMedia
+) -> SegmentFault | None:
+    """Judge a segment by its media.
+
+    Args:
+        contract: The limits of the session.
+        policy: How strictly to judge where the documents leave it open.
+        so_far: What the accepted segments before it have shown.
+        media: What was seen in it.
+
+    Returns:
+        Why it is refused, or None if it is accepted.
+    """
+    if not media.has_header and so_far.container is None:
+        return _judge_start(media)
+    if media.broken is not None:
+        return _judge_broken(so_far, media, media.broken)
+    if media.tracks and not any(track.kind == "video" for track in media.tracks):
+        kinds = ", ".join(f"{track.kind} ({track.codec})" for track in media.tracks)
+        return SegmentFault("ih5001", "SEG-7", f"has no video track, only {kinds}; record video as well")
+    if media.has_header:
+        return _judge_duration(contract, policy, media)
+    return _judge_continuity(policy, so_far, media) or (
+        _judge_duration(contract, policy, media) if policy.strict_duration else None
+    )
+
+
+def _judge_start(media: SegmentMedia) -> SegmentFault:
+    """The session has seen no header, and this is none either."""
+    if media.cut_from is not None:
+        what = (
+            f"begins inside {media.cut_from} and this session has seen no header; send the recorder's first chunk first"
+        )
+        return SegmentFault("ih5004", "SEG-6", what)
+    if media.foreign is not None:
+        what = f"is {media.foreign}; send one of {', '.join(CONTAINERS)}"
+        return SegmentFault("ih4002", "SEG-5", what)
+    what = (
+        "does not begin with the header of a container and this session has seen none; if it is a later piece of a "
+        "recording, send the recorder's first chunk first"
+    )
+    return SegmentFault("ih5004", "SEG-6", what)
+
+
+def _judge_broken(so_far: StreamSoFar, media: SegmentMedia, broken: MediaError) -> SegmentFault:
+    where = f"at byte {broken.at}, {broken.what}"
+    if media.has_header:
+        if media.lost is not None:
+            return SegmentFault("ih5004", "SEG-6", f"{_prepended(media)}: {where}{_AS_THEY_COME}")
+        return SegmentFault("ih5004", "SEG-6", f"is not the {media.container} file that it claims to be: {where}")
+    instead = f" (it looks like {media.foreign})" if media.foreign is not None else ""
+    what = (
+        f"does not continue segment {so_far.last_number}{instead}: {where}; was a piece lost, repeated or reordered? "
+        "Send the recorder's chunks in order, as they come"
+    )
+    return SegmentFault("ih5004", "SEG-6", what)
+
+
+def _prepended(media: SegmentMedia) -> str:
+    return f"has the header of a {media.container} file in front of a piece from the middle of one"
+
+
+def _judge_continuity(policy: SegmentPolicy, so_far: StreamSoFar, media: SegmentMedia) -> SegmentFault | None:
+    if media.start is None or so_far.end is None:
+        return None
+    if media.start < so_far.end - policy.max_overlap_seconds:
+        what = (
+            f"goes back in time: it begins at {media.start:.2f} s, and segment {so_far.last_number} ended at "
+            f"{so_far.end:.2f} s; was it sent before, or out of order?"
+        )
+        return SegmentFault("ih5004", "SEG-6", what)
+    gap = media.gap if media.gap is not None else Gap(so_far.end, media.start, 0)
+    if policy.max_gap_seconds is not None and gap.seconds > policy.max_gap_seconds:
+        what = (
+            f"leaves a gap of {gap.seconds:.2f} s: at byte {gap.at} its media goes on at {gap.end:.2f} s, and what was "
+            f"before ended at {gap.start:.2f} s; a piece in between is missing"
+        )
+        return SegmentFault("ih5004", "SEG-6", what)
+    return None
+
+
+def _judge_duration(contract: SessionReady, policy: SegmentPolicy, media: SegmentMedia) -> SegmentFault | None:
+    shortest = contract.min_segment_duration_seconds
+    if shortest is None or media.start is None or media.duration >= shortest - policy.duration_tolerance:
+        return None
+    what = f"is {media.duration:.2f} s long; the session's minimum is {shortest:g} s"
+    if media.lost is not None:
+        start, end = media.lost
+        what += f". It {_prepended(media)}, so bytes {start} to {end} cannot be decoded{_AS_THEY_COME}"
+    return SegmentFault("ih4007", "SEG-4", what)
