@@ -39,8 +39,15 @@ lint: $(READY) ## Check style, types and import contracts
 docs: $(READY) ## Write the generated pages of docs/
 	$(BIN)/python docs/generate.py
 
-bench: $(READY) ## Measure the memory of a server while a large segment arrives
+bench: $(READY) ## Measure memory while a large segment arrives, and the cost of scanning
 	$(BIN)/python bench/segment_memory.py
+	$(BIN)/python bench/scan.py
+
+fuzz: $(READY) ## Scan 100,000 broken and hostile files
+	$(BIN)/python tests/media_fuzz.py --inputs 100000
+
+media-report: $(READY) ## Compare the scanners with ffmpeg on the full corpus, and write docs/media.md
+	$(BIN)/python tests/media_report.py
 
 clean: ## Remove what was made
 	rm -rf $(VENV) dist build .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

@@ -134,7 +134,7 @@ def test_a_segment_that_is_not_the_next_piece_is_an_error_that_explains_itself()
     events, code = _run(pieces, include=[], make_scanner=MediaScanner)
     (error,) = [event for event in events if isinstance(event, published.ErrorEvent)]
     assert (error.data.code, error.data.segment) == ("ih5004", 2)
-    assert error.data.message.startswith("segment 2 does not continue segment 1: at byte ")
+    assert error.data.message.startswith("segment 2 does not continue segment 1: a piece is missing, ")
     assert error.data.link == "https://docs.interhuman.ai/api-reference/error-handling#ih5004-malformed-segment"
     assert code == 1000
 

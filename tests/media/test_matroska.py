@@ -659,7 +659,7 @@ SIZED = header() + cluster(0, block(1, 0), size=-1)
         (
             live(block(2, 9000, b"\x08\x00")),
             block(2, 6780, b"\x08\x00"),
-            "the time of track 2 runs back from 9.000 s to 6.780 s: bytes are missing before this block",
+            "the time of track 2 runs back from 9.000 s to 6.780 s",
         ),
     ],
 )
@@ -685,7 +685,7 @@ def test_a_broken_structure_is_told_with_its_place(good: bytes, bad: bytes, what
         ),
         (header(entry(1, 1, "V_VP8"), entry(1, 2, "A_AAC")), "a track has the number 1, which another one has"),
         (header(entry(0, 1, "V_VP8")), "a track has the number 0, which none may have"),
-        (header(*(entry(n, 1, "V_VP8") for n in range(1, MAX_TRACKS + 2))), "more than 64 tracks"),
+        (header(*(entry(n, 1, "V_VP8") for n in range(1, MAX_TRACKS + 2))), "more than 32 tracks"),
         (header(el(0x1F43B675)), "a part of the Tracks must come here, found bytes 1f 43 b6 75"),
     ],
 )

@@ -45,7 +45,7 @@ def test_the_piece_that_crosses_the_limit_breaks_seg_2(pieces: list[int]) -> Non
     said = [segments.add(piece) for piece in pieces]
     assert [clause_id(finding) for finding in said] == [*([None] * (len(pieces) - 1)), "SEG-2"]
     assert said[-1] is not None
-    assert str(LIMIT) in said[-1].what
+    assert f"{LIMIT:,}" in said[-1].what
 
 
 def test_the_size_begins_anew_with_each_segment() -> None:

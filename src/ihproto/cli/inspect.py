@@ -50,7 +50,7 @@ def inspect(files: Sequence[Path], as_json: bool, as_session: bool, strict_durat
         try:
             row = _inspect(path, scanner, ledger)
         except OSError as error:
-            raise click.UsageError(f"{path}: {error.strerror}") from None
+            raise click.UsageError(printable(f"{path}: {error.strerror}")) from None
         refused = refused or row["verdict"] == "refused"
         if as_json:
             click.echo(json.dumps(row))

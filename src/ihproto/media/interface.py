@@ -50,6 +50,7 @@ class SegmentMedia:
         start: The earliest sample, in seconds of the container's own time; None when there is no sample.
         end: The end of the latest sample, likewise.
         tracks: The video and audio tracks.
+        tracks_known: Whether the container has told all its tracks.
         key_frames: How many key frames of video there are.
         foreign: What it is instead of a container, in words; None when that is not recognisable.
         cut_from: What its first bytes are a continuation of, as far as they tell, in words.
@@ -65,6 +66,7 @@ class SegmentMedia:
     start: float | None = None
     end: float | None = None
     tracks: tuple[Track, ...] = ()
+    tracks_known: bool = False
     key_frames: int = 0
     foreign: str | None = None
     cut_from: str | None = None

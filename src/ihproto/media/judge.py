@@ -16,6 +16,8 @@ from ihproto.messages import SessionReady
 CONTAINERS = ("mp4", "avi", "mov", "mkv", "mpeg-ts", "mpeg-2-ts", "webm")
 
 
+_AS_THEY_ARE = "; send the file, or the recorder's chunks, as they are"
+_IN_ORDER = "; send the recorder's chunks in order, each once"
 _AS_THEY_COME = "; send the recorder's chunks as they come, without adding a header"
 
 
@@ -72,9 +74,9 @@ def judge_segment(
         return _judge_start(media)
     if media.broken is not None:
         return _judge_broken(so_far, media, media.broken)
-    if media.tracks and not any(track.kind == "video" for track in media.tracks):
-        kinds = ", ".join(f"{track.kind} ({track.codec})" for track in media.tracks)
-        return SegmentFault("ih5001", "SEG-7", f"has no video track, only {kinds}; record video as well")
+    if (media.tracks or media.tracks_known) and not any(track.kind == "video" for track in media.tracks):
+        only = ", only " + ", ".join(f"{track.kind} ({track.codec})" for track in media.tracks) if media.tracks else ""
+        return SegmentFault("ih5001", "SEG-7", f"has no video track{only}; record video as well")
     if media.has_header:
         return _judge_duration(contract, policy, media)
     return _judge_continuity(policy, so_far, media) or (
@@ -86,7 +88,7 @@ def _judge_start(media: SegmentMedia) -> SegmentFault:
     """The session has seen no header, and this is none either."""
     if media.cut_from is not None:
         what = (
-            f"begins inside {media.cut_from} and this session has seen no header; send the recorder's first chunk first"
+            f"begins inside {media.cut_from} and this session has seen no header: send the recorder's first chunk first"
         )
         return SegmentFault("ih5004", "SEG-6", what)
     if media.foreign is not None:
@@ -104,17 +106,19 @@ def _judge_broken(so_far: StreamSoFar, media: SegmentMedia, broken: MediaError) 
     if media.has_header:
         if media.lost is not None:
             return SegmentFault("ih5004", "SEG-6", f"{_prepended(media)}: {where}{_AS_THEY_COME}")
-        return SegmentFault("ih5004", "SEG-6", f"is not the {media.container} file that it claims to be: {where}")
-    instead = f" (it looks like {media.foreign})" if media.foreign is not None else ""
+        what = f"is not the {media.container} file that it claims to be: {where}{_AS_THEY_ARE}"
+        return SegmentFault("ih5004", "SEG-6", what)
+    instead = f" and looks like {media.foreign}" if media.foreign is not None else ""
     what = (
-        f"does not continue segment {so_far.last_number}{instead}: {where}; was a piece lost, repeated or reordered? "
-        "Send the recorder's chunks in order, as they come"
+        f"does not continue segment {so_far.last_number}{instead}: a piece is missing, repeated or out of order "
+        f"({where}){_IN_ORDER}"
     )
     return SegmentFault("ih5004", "SEG-6", what)
 
 
 def _prepended(media: SegmentMedia) -> str:
-    return f"has the header of a {media.container} file in front of a piece from the middle of one"
+    article = "an" if media.container in ("mp4", "mkv") else "a"
+    return f"has the header of {article} {media.container} file in front of a piece from the middle of one"
 
 
 def _judge_continuity(policy: SegmentPolicy, so_far: StreamSoFar, media: SegmentMedia) -> SegmentFault | None:
@@ -123,14 +127,15 @@ def _judge_continuity(policy: SegmentPolicy, so_far: StreamSoFar, media: Segment
     if media.start < so_far.end - policy.max_overlap_seconds:
         what = (
             f"goes back in time: it begins at {media.start:.2f} s, and segment {so_far.last_number} ended at "
-            f"{so_far.end:.2f} s; was it sent before, or out of order?"
+            f"{so_far.end:.2f} s{_IN_ORDER}"
         )
         return SegmentFault("ih5004", "SEG-6", what)
     gap = media.gap if media.gap is not None else Gap(so_far.end, media.start, 0)
     if policy.max_gap_seconds is not None and gap.seconds > policy.max_gap_seconds:
+        where = f"at byte {gap.at}, " if media.gap is not None else ""
         what = (
-            f"leaves a gap of {gap.seconds:.2f} s: at byte {gap.at} its media goes on at {gap.end:.2f} s, and what was "
-            f"before ended at {gap.start:.2f} s; a piece in between is missing"
+            f"leaves a gap of {gap.seconds:.2f} s: {where}its media goes on at {gap.end:.2f} s, and what was before "
+            f"ended at {gap.start:.2f} s; a piece in between is missing{_IN_ORDER}"
         )
         return SegmentFault("ih5004", "SEG-6", what)
     return None
@@ -138,7 +143,8 @@ def _judge_continuity(policy: SegmentPolicy, so_far: StreamSoFar, media: Segment
 
 def _judge_duration(contract: SessionReady, policy: SegmentPolicy, media: SegmentMedia) -> SegmentFault | None:
     shortest = contract.min_segment_duration_seconds
-    if shortest is None or media.start is None or media.duration >= shortest - policy.duration_tolerance:
+    without_media = media.start is None and media.lost is None
+    if shortest is None or without_media or media.duration >= shortest - policy.duration_tolerance:
         return None
     what = f"is {media.duration:.2f} s long; the session's minimum is {shortest:g} s"
     if media.lost is not None:

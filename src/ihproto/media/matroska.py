@@ -754,6 +754,8 @@ class MatroskaScanner(ContainerScanner):
         entry = self._entry
         if parent == _SEGMENT and self._has_cluster and element == _VOID and size > _MAX_BLOCK:
             self._fail(f"a Void of {size} bytes among the Clusters", at)
+        if parent == _SEGMENT and element not in _SEGMENT_CHILDREN and element != _VOID and size > _MAX_OTHER:
+            self._fail(f"an unknown element of {size} bytes before the first Cluster", at)
         wanted = _WANTED.get((parent, element), 0)
         if not wanted:
             if entry is not None and element == _CONTENT_ENCODINGS:
@@ -883,7 +885,7 @@ class MatroskaScanner(ContainerScanner):
         if time < latest - numbers.slack:
             self._fail(
                 f"the time of track {number} runs back from {latest / 1_000_000_000:.3f} s"
-                f" to {time / 1_000_000_000:.3f} s: bytes are missing before this block, or in the wrong order",
+                f" to {time / 1_000_000_000:.3f} s",
                 at,
             )
         self._latest[numbers.index] = time

@@ -15,7 +15,7 @@ import attrs
 #: More of one header than this is never held, in bytes.
 MAX_PENDING = 16 * 1024
 #: More tracks than this are no recording of anything.
-MAX_TRACKS = 64
+MAX_TRACKS = 32
 
 
 class MediaError(Exception):

@@ -6,6 +6,7 @@ is recognisable, so that an error can say what was sent instead of "unsupported"
 
 from __future__ import annotations
 
+import codecs
 import re
 
 import attrs
@@ -17,37 +18,41 @@ _EBML = b"\x1aE\xdf\xa3"
 #: Boxes with which an MP4 or QuickTime file may begin (ISO/IEC 14496-12, section 4.2).
 _FILE_BOXES = frozenset({b"ftyp", b"moov", b"wide", b"skip", b"free", b"mdat", b"pnot", b"uuid"})
 
-_FOREIGN: tuple[tuple[int, bytes, str], ...] = (
-    (0, b"ID3", "an MP3 file"),
-    (0, b"OggS", "an Ogg file"),
-    (0, b"fLaC", "a FLAC file"),
-    (0, b"FLV\x01", "a Flash video"),
-    (0, b"GIF87a", "a GIF image"),
-    (0, b"GIF89a", "a GIF image"),
-    (0, b"\x89PNG\r\n\x1a\n", "a PNG image"),
-    (0, b"\xff\xd8\xff", "a JPEG image"),
-    (0, b"BM", "a BMP image"),
-    (0, b"\x1f\x8b", "a gzip file"),
-    (0, b"PK\x03\x04", "a ZIP archive"),
-    (0, b"Rar!\x1a\x07", "a RAR archive"),
-    (0, b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive"),
-    (0, b"%PDF-", "a PDF document"),
-    (0, b"\x30\x26\xb2\x75\x8e\x66\xcf\x11", "a Windows Media file (ASF)"),
-    (0, b".RMF", "a RealMedia file"),
-    (0, b"\x00\x00\x01\xba", "an MPEG program stream"),
-    (0, b"\x00\x00\x01\xb3", "a bare MPEG video stream"),
-    (0, b"\x00\x00\x00\x01", "a bare H.264 or H.265 stream, without a container"),
-    (0, b"DKIF", "an IVF file"),
-    (0, b"YUV4MPEG2 ", "uncompressed YUV4MPEG video"),
-    (0, b"#!AMR", "an AMR file"),
-    (0, b"caff", "a CAF file"),
-    (0, b"FORM", "an AIFF file"),
-    (0, b"\x7fELF", "a program (ELF)"),
-    (0, b"MZ", "a Windows program"),
+_FOREIGN: tuple[tuple[bytes, str], ...] = (
+    (b"OggS", "an Ogg file"),
+    (b"fLaC", "a FLAC file"),
+    (b"FLV\x01", "a Flash video"),
+    (b"GIF87a", "a GIF image"),
+    (b"GIF89a", "a GIF image"),
+    (b"\x89PNG\r\n\x1a\n", "a PNG image"),
+    (b"\xff\xd8\xff", "a JPEG image"),
+    (b"\x1f\x8b", "a gzip file"),
+    (b"PK\x03\x04", "a ZIP archive"),
+    (b"Rar!\x1a\x07", "a RAR archive"),
+    (b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive"),
+    (b"%PDF-", "a PDF document"),
+    (b"\x30\x26\xb2\x75\x8e\x66\xcf\x11", "a Windows Media file (ASF)"),
+    (b".RMF", "a RealMedia file"),
+    (b"\x00\x00\x01\xba", "an MPEG program stream"),
+    (b"\x00\x00\x01\xb3", "a bare MPEG video stream"),
+    (b"\x00\x00\x00\x01", "a bare H.264 or H.265 stream, without a container"),
+    (b"DKIF", "an IVF file"),
+    (b"YUV4MPEG2 ", "uncompressed YUV4MPEG video"),
+    (b"#!AMR", "an AMR file"),
+    (b"\x7fELF", "a program (ELF)"),
+)
+_FOREIGN_LETTERS = (
+    (b"ID3", "an MP3 file"),
+    (b"BM", "a BMP image"),
+    (b"caff", "a CAF file"),
+    (b"MZ", "a Windows program"),
 )
 _RIFF_FORMS = {b"WAVE": "a WAV file", b"WEBP": "a WebP image"}
 _BRANDS = {b"avif": "an AVIF image", b"heic": "a HEIC image", b"mif1": "a HEIF image", b"M4A ": "an M4A audio file"}
-_MP3_OR_AAC = re.compile(rb"\xff[\xe2-\xff]")
+#: A bracket, and what may follow it (RFC 8259).
+_JSON = re.compile(r"\{\s*(\"|\}|$)|\[\s*([\[{\"\]\-0-9]|true|false|null|$)")
+#: The byte order marks of UTF-16; text in UTF-8 is told by its characters.
+_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 
 
 @attrs.frozen
@@ -72,6 +77,7 @@ def sniff(head: bytes) -> Sniffed:
     Returns:
         What it is, as far as these bytes tell.
     """
+    head = head[:SNIFF_SIZE]
     if head.startswith(_EBML):
         return Sniffed(container="webm" if b"webm" in head[:64] else "mkv")
     if head[:4] == b"RIFF":
@@ -85,12 +91,16 @@ def sniff(head: bytes) -> Sniffed:
     for size, name in ((188, "mpeg-ts"), (192, "mpeg-2-ts")):
         if _has_sync(head, 0 if size == 188 else 4, size):
             return Sniffed(container=name)
-    for offset, magic, words in _FOREIGN:
-        if head.startswith(magic, offset):
+    for magic, words in _FOREIGN:
+        if head.startswith(magic):
             return Sniffed(foreign=words)
-    if _MP3_OR_AAC.match(head):
-        return Sniffed(foreign="bare AAC audio (ADTS)" if head[1] & 0xF6 == 0xF0 else "an MP3 file")
-    return Sniffed(foreign=_sniff_text(head))
+    if head[:4] == b"FORM" and head[8:12] in (b"AIFF", b"AIFC"):
+        return Sniffed(foreign="an AIFF file")
+    text = _sniff_text(head)
+    if text is None:
+        # Letters only: a text may begin with them too.
+        text = next((words for magic, words in _FOREIGN_LETTERS if head.startswith(magic)), None)
+    return Sniffed(foreign=text if text is not None else _sniff_audio(head))
 
 
 def _sniff_boxes(head: bytes) -> Sniffed | None:
@@ -106,25 +116,42 @@ def _sniff_boxes(head: bytes) -> Sniffed | None:
     return Sniffed(container="mov" if brand == b"qt  " else "mp4")
 
 
+def _sniff_audio(head: bytes) -> str | None:
+    """Tell bare AAC and MPEG audio by the header of their first frame (ISO/IEC 13818-7, 6.2; 11172-3, 2.4.2.3)."""
+    if len(head) < 4 or head[0] != 0xFF:
+        return None
+    if head[1] & 0xF6 == 0xF0:
+        return "bare AAC audio (ADTS)"
+    version, layer = head[1] >> 3 & 3, head[1] >> 1 & 3
+    bit_rate, frequency = head[2] >> 4, head[2] >> 2 & 3
+    if head[1] & 0xE0 != 0xE0 or version == 1 or layer == 0 or bit_rate == 15 or frequency == 3:
+        return None
+    return "an MP3 file"
+
+
 def _has_sync(head: bytes, offset: int, size: int) -> bool:
     """Whether the sync byte stands at the beginning of every packet; one packet alone proves little."""
     marks = head[offset::size]
-    return len(head) >= offset + 2 * size and len(marks) >= 2 and marks == b"\x47" * len(marks)
+    return len(head) >= 2 * size and len(marks) >= 2 and marks == b"\x47" * len(marks)
 
 
 def _sniff_text(head: bytes) -> str | None:
     sample = head[:256]
     if not sample:
         return None
+    if sample[:2] in _UTF_16:
+        return "text in UTF-16"
     try:
-        # The sample may end in the middle of a character.
-        text = sample[:-3].decode() if len(sample) > 8 else sample.decode()
+        # Incrementally, since the sample may end in the middle of a character.
+        text = codecs.getincrementaldecoder("utf-8-sig")().decode(sample)
     except UnicodeDecodeError:
         return None
-    if not all(character.isprintable() or character in "\r\n\t" for character in text):
+    if not text or not all(character.isprintable() or character in "\r\n\t" for character in text):
         return None
     start = text.lstrip()[:64].lower()
-    if start.startswith(("{", "[")):
+    if start.startswith("[object "):
+        return "what a program prints for an object; send the bytes of the Blob or buffer"
+    if _JSON.match(start):
         return "JSON text"
     if start.startswith(("<!doctype html", "<html")):
         return "an HTML page"

@@ -49,7 +49,7 @@ class MediaScanner:
         policy: How strictly to judge where the documents leave it open.
 
     Attributes:
-        media: What was seen in the last segment that was finished or refused; None before the first.
+        media: What was seen in the segment that was finished or refused last; None while one is under way.
         so_far: What the accepted segments have shown.
     """
 
@@ -69,6 +69,8 @@ class MediaScanner:
         self._sniffed: Sniffed | None = None
         self._scanner: ContainerScanner | None = None
         self._has_header = False
+        #: Whether no sample has come since the header began, so that its bytes are kept in case they are needed again.
+        self._in_header = False
         self._cut_from: str | None = None
         self._broken: MediaError | None = None
         self._lost: tuple[int, int] | None = None
@@ -77,6 +79,7 @@ class MediaScanner:
     def begin(self, number: int) -> None:
         """Begin segment `number`, counted from 1; a segment before it that was not finished is abandoned."""
         self._reset(number)
+        self.media = None
 
     def feed(self, data: bytes) -> SegmentFault | None:
         """Take the next piece; a fault refuses the segment at once, and no more of it is fed."""
@@ -98,12 +101,13 @@ class MediaScanner:
             try:
                 self._scanner.finish_segment()
             except MediaError as error:
-                self._broken = error
+                self._broken = error.with_traceback(None)
         fault = self._conclude()
         if fault is not None:
             return fault
         media = self._media()
-        end = self.so_far.end if media.end is None and not media.has_header else media.end
+        ends = [media.end] if media.has_header else [self.so_far.end, media.end]
+        end = max((end for end in ends if end is not None), default=None)
         self.so_far = StreamSoFar(media.container, media.tracks, end, self._number)
         self._stream = self._scanner
         return media
@@ -117,12 +121,11 @@ class MediaScanner:
 
     def _start(self) -> None:
         """Decide what the segment is, by its first bytes, and begin to scan it."""
-        head = self._head
+        head, self._head = self._head, b""
         self._sniffed = sniff(head)
         if self._sniffed.container is not None and not self._continues(self._sniffed.container, head):
-            self._has_header = True
+            self._has_header = self._in_header = True
             self._scanner = make_scanner(self._sniffed.container)
-            self._head = b""
         elif self._stream is not None:
             self._scanner = self._stream.copy()
         if self._scanner is not None:
@@ -143,36 +146,42 @@ class MediaScanner:
 
     def _scan(self, data: bytes) -> None:
         if self._scanner is None:
-            self._look_for_marks(data)
+            if self._sniffed is not None and self._sniffed.foreign is None:
+                self._look_for_marks(data)
         elif self._searching:
             self._resume(data)
         elif self._broken is None:
-            if self._has_header and not self._scanner.extent.samples and len(self._head) < MAX_PENDING:
+            if self._in_header:
                 self._head += data
             try:
                 self._scanner.feed(data)
             except MediaError as error:
-                self._broken = error
+                # Without its traceback, which would keep the whole piece alive.
+                self._broken = error.with_traceback(None)
                 self._search(error)
+            if self._scanner.extent.samples or len(self._head) > MAX_PENDING:
+                self._in_header = False
+                self._head = b""
 
     def _look_for_marks(self, data: bytes) -> None:
         """Find out what kind of file a segment without a header was cut from."""
         data = self._tail + data
-        for words, (before, mark) in _MARKS.items():
-            if data.find(mark, before) >= 0:
-                self._cut_from = words
+        found = [(at, words) for words, (before, mark) in _MARKS.items() if (at := data.find(mark, before)) >= 0]
+        if found:
+            self._cut_from = min(found)[1]
         self._tail = data[-8:]
 
     def _search(self, error: MediaError) -> None:
         """Look for decodable media behind a header that was put in front of a piece from the middle of a file."""
         assert self._scanner is not None
-        useless = not self._has_header or self._scanner.extent.samples or not self._scanner.header_complete
+        useless = not self._in_header or self._scanner.extent.samples or not self._scanner.header_complete
         if useless or error.at > len(self._head) or self._scanner.container not in _MARK_OF:
             return
         scanner = make_scanner(self._scanner.container)
         scanner.begin_segment()
         scanner.feed(self._head[: error.at])
         rest, self._head = self._head[error.at :], b""
+        self._in_header = False
         self._scanner, self._searching = scanner, True
         self._lost = (error.at, error.at)
         self._resume(rest)
@@ -199,6 +208,7 @@ class MediaScanner:
             self._scan(data[left_out:])
 
     def _conclude(self) -> SegmentFault | None:
+        self._head = self._tail = b""
         self.media = self._media()
         return judge_segment(self._contract, self._policy, self.so_far, self.media)
 
@@ -218,6 +228,7 @@ class MediaScanner:
             start=extent.start,
             end=extent.end,
             tracks=scanner.tracks,
+            tracks_known=scanner.header_complete,
             key_frames=extent.key_frames,
             foreign=foreign,
             broken=self._broken,

@@ -42,7 +42,7 @@ class SegmentLedger:
         if self.contract is None or size <= self.contract.max_segment_size_bytes:
             return None
         limit = self.contract.max_segment_size_bytes
-        what = f"{self._name} exceeds the limit of {limit} bytes; send shorter segments"
+        what = f"{self._name} exceeds the limit of {limit:,} bytes; send shorter segments"
         return Finding(clause("SEG-2"), what)
 
     def undersize(self, size: int) -> Finding | None:
