@@ -33,11 +33,11 @@ LEVELS = {
 }
 
 REVISION_SHAPES = {
-    "v0": "`/v0/stream/analyze`, status messages, one text per error",
-    "v0.2": "`/v0/stream/analyze`, status messages with correlation and error ids",
-    "v1-window": "`/v1/stream/analyze`, typed envelopes, one event per analysis window",
-    "v1": "`/v1/stream/analyze`, typed envelopes with lifecycles; the default",
-    "v2": "`/v2/stream/analyze`, like v1 with a choice of model and a graceful close",
+    "v0": "`/v0/stream/analyze`, a status for each step of a segment, errors as one text",
+    "v0.2": "`/v0/stream/analyze`, the same with ids for sessions and errors",
+    "v1-window": "`/v1/stream/analyze`, envelopes with a type, sent window by window",
+    "v1": "`/v1/stream/analyze`, envelopes that tell when something begins, changes and ends; the default",
+    "v2": "`/v2/stream/analyze`, as v1, and the client may choose a model",
 }
 
 

@@ -1020,6 +1020,31 @@ def test_a_close_that_no_frame_can_carry_is_a_misuse(code: int, reason: str) -> 
     assert session.to_send() == []
 
 
+def test_a_refused_session_close_closes_at_once_if_that_was_wanted() -> None:
+    session = opened()
+    session.end(0.0, or_close=True)
+    session.to_send()
+    session.receive_text(error("ih6001"), 1.0)
+    assert session.state is ClientState.CLOSING
+    assert session.to_send() == [CloseToSend(1000)]
+    assert session.next_timeout() is None
+
+
+def test_a_negative_drain_breaks_cls_1() -> None:
+    session = opened()
+    session.end(0.0)
+    session.receive_text(closing(-1), 0.0)
+    (violation,) = violations(session.events())
+    assert (violation.clause.id, violation.path) == ("CLS-1", "$.data.max_drain_seconds")
+
+
+def test_a_second_contract_does_not_replace_the_first() -> None:
+    session = opened()
+    first = session.contract
+    session.receive_text(ready(max_segment_size_bytes=5), 0.0)
+    assert session.contract == first
+
+
 def test_nothing_comes_after_the_close() -> None:
     session = peer_close()
     session.receive_text(detected(), 0.0)

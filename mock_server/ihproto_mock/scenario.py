@@ -51,6 +51,7 @@ from attrs.validators import ge, optional
 from ihproto import EngagementReport, QualityReport, SignalReport, Window, WindowAnalysis
 from ihproto.errorcodes import ERROR_CODES
 from ihproto.revisions import ENGAGEMENT_STATES, PROBABILITIES
+from ihproto.rules.errors import ABOUT_ONE_SEGMENT, ABOUT_THE_SESSION
 
 
 class ScenarioError(Exception):
@@ -119,6 +120,10 @@ class Mishap:
     def __attrs_post_init__(self) -> None:
         if (self.segment is None) == (self.at is None):
             raise ValueError(f"the error {self.code} needs either a segment or a time ('at'), and not both")
+        if self.segment is not None and self.code in ABOUT_THE_SESSION:
+            raise ValueError(f"the error {self.code} is about the session; give it a time ('at'), not a segment")
+        if self.at is not None and self.code in ABOUT_ONE_SEGMENT:
+            raise ValueError(f"the error {self.code} is about one segment; give it a segment, not a time")
 
     @property
     def text(self) -> str:
@@ -180,9 +185,11 @@ class Scenario:
         return next((mishap for mishap in self.error if mishap.segment == number), None)
 
     def mishaps_between(self, start: float, end: float) -> list[Mishap]:
-        """The errors that happen after `start` and not after `end`, in media seconds."""
-        timed = ((mishap.at, mishap) for mishap in self.error if mishap.at is not None)
-        return [mishap for at, mishap in sorted(timed, key=lambda pair: pair[0]) if start < at <= end]
+        """The errors that happen after `start` and not after `end`, in media seconds; at 0 with the first media."""
+        timed = sorted(
+            ((mishap.at, mishap) for mishap in self.error if mishap.at is not None), key=lambda pair: pair[0]
+        )
+        return [mishap for at, mishap in timed if start < at <= end or at == start == 0]
 
     def _signals(self, window: Window) -> tuple[SignalReport, ...]:
         reports: dict[str, SignalReport] = {}

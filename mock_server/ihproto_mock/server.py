@@ -97,7 +97,7 @@ class MockServer:
         self._settings = settings
         self._make_scanner = make_scanner
         self._log = log
-        self._options = options
+        self._options = ServeOptions(on_failed=self._fail, **options)
         self._server: Server | None = None
         self._stack = AsyncExitStack()
 
@@ -174,7 +174,7 @@ class MockServer:
 
     async def _act(self, stream: ServerStream, event: ServerEvent) -> None:
         match event:
-            case WindowReady(window) if window in stream.session.outstanding:
+            case WindowReady(window) if stream.session.wants(window):
                 analysis = self.scenario.analyse(window)
                 await stream.send_analysis(analysis)
                 seen = ", ".join(report.signal_type for report in analysis.signals)
@@ -206,6 +206,10 @@ class MockServer:
             case SessionClosed():
                 ended = event.ended.reason if event.ended is not None else None
                 self._say(stream, "session closed", close_code=event.code, reason=event.reason, ended=ended)
+
+    def _fail(self, connection: str, what: str) -> None:
+        if self._log is not None:
+            self._log(LogEntry(connection, "no upgrade", refused=True, fields={"why": what}))
 
     def _say(self, stream: ServerStream, what: str, *, refused: bool = False, **fields: Value) -> None:
         if self._log is not None:

@@ -16,6 +16,7 @@ import anyio.abc
 from anyio.streams.tls import TLSStream
 
 from ihproto._adapter import (
+    ACCEPT_PAUSE,
     RECEIVE_SIZE,
     ClientStream,
     ConnectError,
@@ -31,13 +32,16 @@ from ihproto._adapter import (
     StreamError,
     UpgradeError,
 )
+from ihproto.wire import CredentialForm, HttpError, UpgradeRequested
 
 __all__ = [
     "ClientStream",
     "ConnectError",
     "ConnectOptions",
     "ConnectionBroken",
+    "CredentialForm",
     "Handler",
+    "HttpError",
     "PeerStalled",
     "ServeOptions",
     "Server",
@@ -45,6 +49,7 @@ __all__ = [
     "SessionRefused",
     "StreamError",
     "UpgradeError",
+    "UpgradeRequested",
     "connect",
     "serve",
 ]
@@ -95,7 +100,7 @@ async def connect(url: str, credential: str, **options: Unpack[ConnectOptions]) 
     """Open a session; inside the block it stands, and `session.ready` has arrived (RDY-4).
 
     Leaving the block closes the session, if it is not closed already, without waiting for what the server has not
-    said yet; call `ClientStream.end` and iterate to the end for that.
+    said yet; call `ClientStream.end` and iterate to the end for that. An exception drops the connection as it is.
 
     Args:
         url: `wss://…`, or `ws://…` for a local server; without a path, that of the revision (HS-1).
@@ -156,10 +161,18 @@ async def serve(handler: Handler, **options: Unpack[ServeOptions]) -> AsyncItera
     async def take(stream: anyio.abc.ByteStream) -> None:
         await server.take(_Transport(stream, server.ssl_context))
 
+    async def accept() -> None:
+        while True:
+            try:
+                await listener.serve(take, connections)
+            except* OSError as errors:
+                server.cannot_accept(errors)
+            await anyio.sleep(ACCEPT_PAUSE)
+
     failure: BaseException | None = None
     async with anyio.create_task_group() as connections:
         async with listener, anyio.create_task_group() as accepting:
-            accepting.start_soon(listener.serve, take, connections)
+            accepting.start_soon(accept)
             try:
                 yield server
             except anyio.get_cancelled_exc_class():

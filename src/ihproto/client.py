@@ -76,6 +76,7 @@ class ClientSession:
         self._ledger = SegmentLedger()
         self._scanner = scanner if scanner is not None else MediaScanner()
         self._measuring = False
+        self._close_if_refused = False
         self._strict = strict
         self._check_segments = check_segments
         self._drain_grace = drain_grace
@@ -208,8 +209,13 @@ class ClientSession:
             self._refuse_locally(self._ledger.oversize(size))
             self._refuse_locally(self._ledger.undersize(size) if final else None)
 
-    def end(self, now: float) -> None:
+    def end(self, now: float, *, or_close: bool = False) -> None:
         """Ask for a graceful close: the server finishes what it accepted, says `session.ended`, and closes (CLS-1).
+
+        Args:
+            now: The present moment, in seconds.
+            or_close: Close at once if the server does not know `session.close` and refuses it as a broken config.
+                Otherwise the session is simply open again then.
 
         Raises:
             LocalProtocolError: If there is no session to end, if it has been asked already, or if a segment is not
@@ -221,6 +227,7 @@ class ClientSession:
         self._step_locally(ClientTrigger.SEND_SESSION_CLOSE)
         self._rules.config.note(m.SessionClose())
         self._deadline = now + self._drain_grace
+        self._close_if_refused = or_close
         self._to_send.append(TextToSend(self._codec.encode_client(m.SessionClose())))
 
     def close(self, code: int = 1000, reason: str = "") -> None:
@@ -342,6 +349,8 @@ class ClientSession:
         if isinstance(message, m.Error):
             if trigger is ClientTrigger.RECEIVE_CLOSE_REFUSED:
                 self._deadline = None
+                if self._close_if_refused and self.state is ClientState.OPEN:
+                    self.close()
             if trigger is ClientTrigger.RECEIVE_FATAL_ERROR or self.state is ClientState.REFUSED:
                 self._error = message
             return

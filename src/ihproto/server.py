@@ -199,6 +199,10 @@ class ServerSession:
         """The windows that still want their analysis, oldest first."""
         return tuple(self._outstanding)
 
+    def wants(self, window: Window) -> bool:
+        """Whether this window's analysis is the one that is wanted next."""
+        return bool(self._outstanding) and self._outstanding[0] == window
+
     # -- what the owner wants -----------------------------------------------------------------------
 
     def open(self, now: float) -> None:
@@ -472,7 +476,7 @@ class ServerSession:
         self._events.append(ConfigApplied(applied))
 
     def _refuse_config(self, finding: Finding, text: str | None, now: float) -> None:
-        """Say `ih6001`; the session stays open and the config in force as it is (CFG-5)."""
+        """Say `ih6001` and leave everything else as it was (CFG-5)."""
         if not self._speaks:
             return
         self._blame(finding, text)
@@ -541,7 +545,7 @@ class ServerSession:
         self._events.append(WindowReady(window))
 
     def _take_window(self, window: Window) -> Window:
-        if not self._outstanding or self._outstanding[0] != window:
+        if not self.wants(window):
             turn = f"window {self._outstanding[0].index}" if self._outstanding else "no window"
             what = f"window {window.index} was given, but {turn} is outstanding; give them in order, each once"
             raise self._misuse(Finding(clause("SIG-4"), what))

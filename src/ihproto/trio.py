@@ -28,13 +28,16 @@ from ihproto._adapter import (
     StreamError,
     UpgradeError,
 )
+from ihproto.wire import CredentialForm, HttpError, UpgradeRequested
 
 __all__ = [
     "ClientStream",
     "ConnectError",
     "ConnectOptions",
     "ConnectionBroken",
+    "CredentialForm",
     "Handler",
+    "HttpError",
     "PeerStalled",
     "ServeOptions",
     "Server",
@@ -42,6 +45,7 @@ __all__ = [
     "SessionRefused",
     "StreamError",
     "UpgradeError",
+    "UpgradeRequested",
     "connect",
     "serve",
 ]
@@ -83,7 +87,7 @@ async def connect(url: str, credential: str, **options: Unpack[ConnectOptions]) 
     """Open a session; inside the block it stands, and `session.ready` has arrived (RDY-4).
 
     Leaving the block closes the session, if it is not closed already, without waiting for what the server has not
-    said yet; call `ClientStream.end` and iterate to the end for that.
+    said yet; call `ClientStream.end` and iterate to the end for that. An exception drops the connection as it is.
 
     Args:
         url: `wss://…`, or `ws://…` for a local server; without a path, that of the revision (HS-1).
@@ -118,7 +122,7 @@ async def _dial(dialer: Dialer) -> trio.abc.Stream:
     except trio.TooSlowError:
         raise dialer.too_slow() from None
     except (OSError, trio.BrokenResourceError) as error:
-        raise dialer.unreachable(error.__cause__ or error) from None
+        raise dialer.unreachable(error) from None
 
 
 @asynccontextmanager

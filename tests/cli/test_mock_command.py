@@ -108,3 +108,44 @@ def test_help_teaches_by_example(words: list[str]) -> None:
 
 def test_the_version_is_that_of_the_package() -> None:
     assert "0.1.0" in ihproto("--version").stdout
+
+
+@pytest.mark.parametrize("words", [[], ["mock"], ["stream"], ["inspect"]])
+def test_no_help_shows_the_marks_of_its_own_layout(words: list[str]) -> None:
+    assert "\\b" not in ihproto(*words, "--help").stdout
+
+
+def test_a_port_file_that_cannot_be_written_is_said_in_words(tmp_path: Path) -> None:
+    result = ihproto("mock", "--port", "0", "--port-file", str(tmp_path / "nowhere" / "port"))
+    assert result.returncode == 2
+    assert "cannot be written" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("log_format", ["text", "json"])
+def test_foreign_text_cannot_forge_a_line_of_the_log(start_mock: Callable[..., RunningMock], log_format: str) -> None:
+    mock = start_mock("--log-format", log_format)
+
+    async def body() -> None:
+        async with connect(mock.url, "ih_live_mock") as stream:
+            await stream.close(4000, "\x1b[31m\n12:00:00 deadbeef all good")
+
+    anyio.run(body)
+    _, log = mock.stop(signal.SIGTERM)
+    assert "\x1b[31m" not in log
+    assert not [line for line in log.splitlines() if line.startswith("12:00:00")]
+    assert "deadbeef" in log
+
+
+def test_a_request_that_is_no_upgrade_is_in_the_log(start_mock: Callable[..., RunningMock]) -> None:
+    mock = start_mock("--log-format", "json")
+    port = int(mock.url.split(":")[2].partition("/")[0])
+    with socket.create_connection(("127.0.0.1", port)) as plain:
+        plain.sendall(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+        assert plain.recv(1000).startswith(b"HTTP/1.1 426")
+        while plain.recv(1000):
+            pass
+    _, log = mock.stop(signal.SIGTERM)
+    (entry,) = [json.loads(line) for line in log.splitlines()]
+    assert entry["event"] == "no upgrade"
+    assert "WebSocket" in entry["why"]

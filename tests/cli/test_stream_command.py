@@ -149,12 +149,50 @@ def test_wrong_usage_is_said_in_words_with_exit_code_2(words: list[str], complai
 def test_a_signal_ends_it_cleanly(mock: RunningMock, pieces: list[str], number: int, code: int) -> None:
     command = [sys.executable, "-m", "ihproto", "stream", mock.url, *pieces, "--key", KEY, "--json"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        assert "session.ready" in process.stdout.readline()
-        process.send_signal(number)
-        _, errors = process.communicate(timeout=30)
+        try:
+            assert process.stdout is not None
+            assert "session.ready" in process.stdout.readline()
+            process.send_signal(number)
+            _, errors = process.communicate(timeout=30)
+        finally:
+            process.kill()
     assert process.returncode == code
     assert "interrupted" in errors
     assert "Traceback" not in errors
     _, log = mock.stop(signal.SIGTERM)
     assert "close_code 1000" in log
+
+
+@pytest.mark.parametrize("more", [[], ["--json"]])
+def test_a_reader_that_goes_away_ends_the_session_cleanly(
+    mock: RunningMock, pieces: list[str], more: list[str]
+) -> None:
+    command = [sys.executable, "-m", "ihproto", "stream", mock.url, *pieces, "--key", KEY, "--pace", "10x", *more]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stderr is not None
+            assert "session.ready" in process.stdout.readline()
+            process.stdout.close()
+            errors = process.stderr.read()
+            assert process.wait(timeout=30) == 141
+        finally:
+            process.kill()
+    assert "Traceback" not in errors
+    _, log = mock.stop(signal.SIGTERM)
+    assert "close_code 1000" in log
+
+
+def test_a_pipe_is_a_file_like_any_other(mock: RunningMock, pieces: list[str]) -> None:
+    command = [sys.executable, "-m", "ihproto", "stream", mock.url, "/dev/stdin", "--key", KEY, "--json"]
+    data = Path(pieces[0]).read_bytes()
+    result = subprocess.run(command, input=data, capture_output=True, timeout=60, check=False)
+    assert result.returncode == 0, result.stderr
+
+
+def test_nothing_but_empty_files_is_not_a_session_that_went_well(mock: RunningMock, tmp_path: Path) -> None:
+    empty = tmp_path / "000.bin"
+    empty.touch()
+    result = ihproto("stream", mock.url, str(empty), "--key", KEY)
+    assert result.returncode == 1
+    assert "nothing to send" in result.stderr

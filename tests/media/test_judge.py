@@ -385,3 +385,15 @@ def test_judging_does_not_change_what_is_known() -> None:
     judge(so_far, piece(20.0, 23.0))
     judge(so_far, piece())
     assert so_far == ON
+
+
+@pytest.mark.parametrize(("seconds", "longest", "accepted"), [(10, 10, True), (10.01, 10, False), (3601, None, False)])
+def test_a_segment_may_not_be_longer_than_the_contract_or_the_session(
+    seconds: float, longest: float | None, accepted: bool
+) -> None:
+    contract = attrs.evolve(V1.contract, max_segment_duration_seconds=longest)
+    fault = judge_segment(contract, SegmentPolicy(), FRESH, file(0.0, seconds))
+    assert (fault is None) is accepted
+    if fault is not None:
+        assert (fault.code, fault.clause_id) == ("ih5004", "RDY-2")
+        assert fault.sentence(2) == f"segment 2 is {seconds:.2f} s long; the maximum is {longest or 3600:g} s"

@@ -147,6 +147,8 @@ def test_a_scenario_is_loaded_from_a_file(tmp_path: Path) -> None:
             "clarity",
             id="score",
         ),
+        pytest.param('name = "a"\n[[error]]\ncode = "ih6003"\nsegment = 1', "about the session", id="session error"),
+        pytest.param('name = "a"\n[[error]]\ncode = "ih4007"\nat = 1', "about one segment", id="segment error"),
         pytest.param('name = "a"\nrepeat_every = 0', "more than 0", id="no time to repeat"),
         pytest.param(NOD.replace('"nod"', '"nod"\nrepeat_every = 11'), "at least 12", id="repeats before its end"),
     ],
@@ -173,3 +175,9 @@ def test_a_file_that_is_not_text_is_refused(tmp_path: Path) -> None:
 def test_an_empty_scenario_sees_nothing() -> None:
     analysis = Scenario("nothing").analyse(_window(0, 8))
     assert (analysis.signals, analysis.engagement, analysis.quality) == ((), None, None)
+
+
+def test_an_error_at_0_happens_with_the_first_media() -> None:
+    scenario = parse_scenario('name = "a"\n[[error]]\nat = 0\ncode = "ih3001"')
+    assert [mishap.code for mishap in scenario.mishaps_between(0, 3)] == ["ih3001"]
+    assert scenario.mishaps_between(3, 6) == []

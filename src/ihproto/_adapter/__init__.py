@@ -16,9 +16,10 @@ from ihproto._adapter.errors import (
     StreamError,
     UpgradeError,
 )
-from ihproto._adapter.server import Handler, ServeOptions, Server, ServerStream
+from ihproto._adapter.server import ACCEPT_PAUSE, Handler, ServeOptions, Server, ServerStream
 
 __all__ = [
+    "ACCEPT_PAUSE",
     "RECEIVE_SIZE",
     "ClientStream",
     "ConnectError",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import ssl
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
@@ -98,12 +99,14 @@ class ClientStream:
     async def end(self) -> None:
         """Ask for a graceful close; iterate on until the session is closed (CLS-1).
 
+        A server that does not know `session.close` is closed at once instead, without `session.ended`.
+
         Raises:
             LocalProtocolError: If there is no session to end.
             StreamError: If the connection is lost.
         """
         self._driver.check()
-        self.session.end(self._driver.transport.now())
+        self.session.end(self._driver.transport.now(), or_close=True)
         await self._driver.flush()
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
@@ -145,6 +148,13 @@ class ClientStream:
 
 def _of_session(wire: ClientConnection) -> list[ClientEvent]:
     return [event for event in wire.events() if not isinstance(event, UpgradeAccepted | UpgradeRefused | UpgradeFailed)]
+
+
+def _inner(error: BaseException) -> BaseException | None:
+    """What a library has wrapped: of several addresses that failed, the first tells enough."""
+    if isinstance(error, BaseExceptionGroup):
+        return error.exceptions[0]
+    return error.__cause__
 
 
 class ConnectOptions(TypedDict, total=False):
@@ -237,7 +247,13 @@ class Dialer:
 
     def unreachable(self, error: BaseException) -> ConnectError:
         """The error for a server that cannot be reached, or with which TLS cannot be set up."""
-        return ConnectError(f"{self.target.authority} cannot be reached: {error or type(error).__name__}")
+        while (inner := _inner(error)) is not None:
+            error = inner
+        why = str(error) or type(error).__name__
+        if isinstance(error, OSError) and not isinstance(error, ssl.SSLError) and (error.errno or 0) > 0:
+            # The library's own words differ, and name addresses that nobody asked for.
+            why = os.strerror(error.errno or 0)
+        return ConnectError(f"{self.target.authority} cannot be reached: {why}")
 
     @asynccontextmanager
     async def open(self, transport: Transport) -> AsyncIterator[ClientStream]:

@@ -86,6 +86,7 @@ class Driver(Generic[W]):
         self._send_timeout = send_timeout
         self._writing = transport.lock()
         self._reading = transport.lock()
+        self._steps = 0
         self._broken = False
         self._receiving: Scope | None = None
 
@@ -118,11 +119,12 @@ class Driver(Generic[W]):
 
     async def step(self) -> None:
         """Wait for bytes or for the next timeout, and let the connection act on it; or wait for a task that does so."""
-        if self._reading.locked():
-            async with self._reading:
-                return
+        steps = self._steps
         async with self._reading:
-            await self._step()
+            # Otherwise somebody else has acted while we waited for our turn.
+            if self._steps == steps:
+                self._steps += 1
+                await self._step()
 
     async def _step(self) -> None:
         data = b""

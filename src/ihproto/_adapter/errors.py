@@ -68,4 +68,6 @@ def _describe(event: UpgradeRefused | UpgradeFailed) -> str:
         text += f", {event.error.error_id}: {event.error.message}"
     elif event.error is not None and event.error.message is not None:
         text += f": {event.error.message}"
+    else:
+        text += "; is this the stream endpoint of the service?"
     return text

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import logging
+import os
 import ssl
 import uuid
 from collections import deque
@@ -22,6 +24,10 @@ from ihproto.server import ServerSession, ServerSettings
 from ihproto.wire import HttpError, ServerConnection, UpgradeFailed, UpgradeRequested
 
 logger = logging.getLogger("ihproto")
+
+#: How long to wait before connections are accepted again when there were no file descriptors left, in seconds.
+ACCEPT_PAUSE = 0.1
+_EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
 class ServerStream:
@@ -168,6 +174,7 @@ class ServeOptions(TypedDict, total=False):
     send_timeout: float
     shutdown_timeout: float
     max_header_bytes: int
+    on_failed: Callable[[str, str], None] | None
 
 
 class Server:
@@ -184,6 +191,8 @@ class Server:
         send_timeout: How long a client may not take our bytes, in seconds.
         shutdown_timeout: How long to wait for the sessions to close at the end, in seconds.
         max_header_bytes: The largest head of a request, in bytes.
+        on_failed: Called for each connection that ends without a usable upgrade request, with its correlation id and
+            what was wrong.
 
     Attributes:
         host: The address it listens on.
@@ -204,6 +213,7 @@ class Server:
         send_timeout: float = 60.0,
         shutdown_timeout: float = 5.0,
         max_header_bytes: int = 16 * 1024,
+        on_failed: Callable[[str, str], None] | None = None,
     ) -> None:
         self.host = host
         self.port = port
@@ -212,6 +222,7 @@ class Server:
         self.shutdown_timeout = shutdown_timeout
         self.streams: set[ServerStream] = set()
         self._handler = handler
+        self._on_failed = on_failed
         self._correlation_id = correlation_id
         self._send_timeout = send_timeout
         self._upgrading: set[Scope] = set()
@@ -228,6 +239,13 @@ class Server:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{'ws' if self.ssl_context is None else 'wss'}://{host}:{self.port}"
 
+    def cannot_accept(self, errors: BaseExceptionGroup[OSError]) -> None:
+        """Go on for the moment when there are no more file descriptors; whatever else is wrong is raised."""
+        _, others = errors.split(lambda error: isinstance(error, OSError) and error.errno in _EXHAUSTED)
+        if others is not None:
+            raise others
+        logger.error("no connection can be accepted: %s", os.strerror(errno.EMFILE))
+
     def cannot_listen(self, error: BaseException) -> ConnectError:
         """The error for an address that cannot be listened on."""
         return ConnectError(f"cannot listen on {self.host} port {self.port}: {error}")
@@ -241,7 +259,7 @@ class Server:
             with transport.scope(float("inf")) as scope:
                 self._upgrading.add(scope)
                 try:
-                    request = await _read_request(driver)
+                    request = await self._read_request(driver)
                 finally:
                     self._upgrading.discard(scope)
             if request is not None:
@@ -256,6 +274,16 @@ class Server:
         finally:
             await transport.aclose()
 
+    async def _read_request(self, driver: Driver[ServerConnection]) -> UpgradeRequested | None:
+        while not driver.wire.finished:
+            await driver.step()
+            for event in driver.wire.events():
+                if isinstance(event, UpgradeRequested):
+                    return event
+                if isinstance(event, UpgradeFailed) and self._on_failed is not None:
+                    self._on_failed(driver.wire.correlation_id, event.what)
+        return None
+
     async def close_streams(self) -> None:
         """Close every session with 1001, going away; their handlers see the end of their iteration."""
         for scope in list(self._upgrading):
@@ -263,17 +291,6 @@ class Server:
         # First those whose task is reading: they are told in no time, and wait for nobody.
         for stream in sorted(self.streams, key=lambda stream: not stream.reading):
             await stream.start_close(1001, "the server is shutting down")
-
-
-async def _read_request(driver: Driver[ServerConnection]) -> UpgradeRequested | None:
-    while not driver.wire.finished:
-        await driver.step()
-        for event in driver.wire.events():
-            if isinstance(event, UpgradeRequested):
-                return event
-            if isinstance(event, UpgradeFailed):
-                logger.info("connection %s: %s", driver.wire.correlation_id, event.what)
-    return None
 
 
 async def _handle(handler: Handler, stream: ServerStream, wire: ServerConnection) -> None:

@@ -1,7 +1,8 @@
 """The command line: `ihproto mock`, `ihproto stream` and `ihproto inspect`.
 
 Exit codes are the same everywhere: 0 all went well, 1 the peer refused something or did not keep the protocol, 2 the
-command was given wrongly, 3 the server could not be reached, 130 interrupted by Ctrl-C, 143 by SIGTERM.
+command was given wrongly, 3 the server could not be reached, 130 interrupted by Ctrl-C, 141 by a closed pipe, 143 by
+SIGTERM.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from ihproto.cli.stream import stream
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="ihproto")
 def cli() -> None:
-    r"""The Interhuman streaming protocol: a mock server, a client, a look into segments.
+    """The Interhuman streaming protocol: a mock server, a client, a look into segments.
 
     \b
     Try it with two terminals:
@@ -26,7 +27,7 @@ def cli() -> None:
 
     Exit codes: 0 all went well, 1 the peer refused something or broke the protocol, 2 wrong usage,
     3 the server could not be reached, 130 interrupted.
-    """
+    """  # noqa: D301
 
 
 cli.add_command(inspect)

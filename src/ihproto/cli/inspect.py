@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,8 @@ import click
 from rich.console import Console
 from rich.text import Text
 
-from ihproto import V1, MediaScanner, SegmentFault, SegmentMedia, SegmentPolicy
-from ihproto.cli.view import printable
-from ihproto.rules import SegmentLedger
+from ihproto import MediaScanner, SegmentMedia, SegmentPolicy, SegmentRefused, ServerSession, WindowAnalysis
+from ihproto.cli.output import FAILED, PIPE_CLOSED, OutputClosed, echo, printable, raise_closed
 
 _PIECE = 64 * 1024
 
@@ -27,7 +27,7 @@ _PIECE = 64 * 1024
 @click.option("--as-session", is_flag=True, help="Take the files for the consecutive segments of one session.")
 @click.option("--strict-duration", is_flag=True, help="Hold continuations to the minimum duration as well (SEG-4).")
 def inspect(files: Sequence[Path], as_json: bool, as_session: bool, strict_duration: bool) -> None:
-    r"""Say what each FILE holds, and whether a server would accept it as a segment.
+    """Say what each FILE holds, and whether a server would accept it as a segment.
 
     Each file is judged on its own, as the first segment of a session; with --as-session, in order, as what a recorder
     gave piece by piece. Sizes are bytes, times are seconds of the container's own time.
@@ -39,62 +39,76 @@ def inspect(files: Sequence[Path], as_json: bool, as_session: bool, strict_durat
       ihproto inspect --json *.ts | jq 'select(.verdict == "refused") | .error.message'
 
     Exit code 1 if a file is refused.
-    """
-    policy = SegmentPolicy(strict_duration=strict_duration)
-    scanner, ledger = MediaScanner(policy=policy), SegmentLedger(V1.contract)
+    """  # noqa: D301
     console = Console(highlight=False)
+    session = None
     refused = False
-    for path in files:
-        if not as_session:
-            scanner, ledger = MediaScanner(policy=policy), SegmentLedger(V1.contract)
-        try:
-            row = _inspect(path, scanner, ledger)
-        except OSError as error:
-            raise click.UsageError(printable(f"{path}: {error.strerror}")) from None
-        refused = refused or row["verdict"] == "refused"
-        if as_json:
-            click.echo(json.dumps(row))
-        else:
-            _print(console, row)
-    sys.exit(1 if refused else 0)
+    try:
+        for path in files:
+            if session is None or not as_session:
+                session = _Session(SegmentPolicy(strict_duration=strict_duration))
+            row = session.inspect(path)
+            refused = refused or row["verdict"] == "refused"
+            if as_json:
+                echo(json.dumps(row))
+            else:
+                _print(console, row)
+    except OSError as error:
+        raise click.UsageError(printable(f"{path}: {error.strerror}")) from None
+    except OutputClosed:
+        sys.exit(PIPE_CLOSED)
+    sys.exit(FAILED if refused else 0)
 
 
-def _inspect(path: Path, scanner: MediaScanner, ledger: SegmentLedger) -> dict[str, Any]:
-    """Feed a file as the next segment, and describe what came of it in the terms of the JSON output."""
-    number = ledger.begin()
-    scanner.begin(number)
-    refusal: tuple[str, str, str] | None = None
-    with path.open("rb") as file:
-        while refusal is None and (data := file.read(_PIECE)):
-            finding = ledger.add(len(data))
-            if finding is not None:
-                refusal = ("ih6002", finding.clause.id, finding.what)
-            elif (fault := scanner.feed(data)) is not None:
-                refusal = (fault.code, fault.clause_id, fault.sentence(number))
-    size = path.stat().st_size
-    finding = ledger.finish()
-    if refusal is None and finding is not None:
-        refusal = ("ih5004", finding.clause.id, finding.what)
-    elif refusal is None and isinstance(result := scanner.finish(), SegmentFault):
-        refusal = (result.code, result.clause_id, result.sentence(number))
-    media = scanner.media if scanner.media is not None and size else SegmentMedia(0.0)
-    row: dict[str, Any] = {
-        "file": str(path),
-        "bytes": size,
-        "container": media.container,
-        "has_header": media.has_header,
-        "start_seconds": media.start,
-        "end_seconds": media.end,
-        "duration_seconds": media.duration,
-        "tracks": [{"kind": track.kind, "codec": track.codec} for track in media.tracks],
-        "verdict": "accepted" if refusal is None else "refused",
-    }
-    if refusal is not None:
-        row["error"] = dict(zip(("code", "clause", "message"), refusal, strict=True))
-    return row
+class _Session:
+    """A server's session, to which files are given as segments: what it says of them is the verdict."""
+
+    def __init__(self, policy: SegmentPolicy) -> None:
+        self._scanner = MediaScanner(policy=policy)
+        self._session = ServerSession(
+            0.0, correlation_id="inspect", started_at=datetime(2000, 1, 1, tzinfo=UTC), scanner=self._scanner
+        )
+        self._session.open(0.0)
+
+    def inspect(self, path: Path) -> dict[str, Any]:
+        """Give a file as the next segment, and describe what came of it in the terms of the JSON output."""
+        size = 0
+        with path.open("rb") as file:
+            while data := file.read(_PIECE):
+                size += len(data)
+                self._session.receive_bytes(data, 0.0, final=False)
+        self._session.receive_bytes(b"", 0.0)
+        self._session.to_send()
+        events = self._session.events()
+        for window in self._session.outstanding:
+            self._session.send_analysis(WindowAnalysis(window), 0.0)
+        refusal = next((event for event in events if isinstance(event, SegmentRefused)), None)
+        media = self._scanner.media if self._scanner.media is not None else SegmentMedia(0.0)
+        row: dict[str, Any] = {
+            "file": str(path),
+            "bytes": size,
+            "container": media.container,
+            "has_header": media.has_header,
+            "start_seconds": media.start,
+            "end_seconds": media.end,
+            "duration_seconds": media.duration,
+            "tracks": [{"kind": track.kind, "codec": track.codec} for track in media.tracks],
+            "verdict": "accepted" if refusal is None else "refused",
+        }
+        if refusal is not None:
+            message = refusal.error.message.removesuffix(f" ({refusal.clause_id})")
+            row["error"] = {"code": refusal.error.code, "clause": refusal.clause_id, "message": message}
+        return row
 
 
 def _print(console: Console, row: dict[str, Any]) -> None:
+    try:
+        _print_lines(console, row)
+    except (BrokenPipeError, SystemExit):
+        raise_closed()
+
+
+def _print_lines(console: Console, row: dict[str, Any]) -> None:
     refused = row["verdict"] == "refused"
     line = Text(f"{printable(row['file'])}  ")
     line.append(row["verdict"], style="bold red" if refused else "bold green")

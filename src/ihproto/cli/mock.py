@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import logging
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from rich.console import Console
 from rich.text import Text
 
 from ihproto.anyio import ConnectError
+from ihproto.cli.output import PIPE_CLOSED, UNREACHABLE, OutputClosed, echo, printable
 from ihproto.media import MediaScanner, NominalScanner
 from ihproto_mock import BUNDLED, DEFAULT_KEY, STREAM_SCOPE, LogEntry, MockServer, ScenarioError
 
@@ -71,7 +73,7 @@ def mock(
     port_file: Path | None,
     log_format: str,
 ) -> None:
-    r"""Run a mock server.
+    """Run a mock server.
 
     It prints the URL of its endpoint on stdout, logs on stderr what happens and why something is refused, and stops
     at Ctrl-C or SIGTERM, after closing every session with 1001.
@@ -81,16 +83,18 @@ def mock(
       ihproto mock
       ihproto mock --port 0 --port-file port.txt --log-format json
       ihproto mock --scenario troubled --key ih_live_one --scoped-key ih_live_two interhumanai.upload
-    """
+    """  # noqa: D301
     scopes: dict[str, tuple[str, ...]] = dict.fromkeys(keys, (STREAM_SCOPE,))
     for key, names in scoped_keys:
         scopes[key] = tuple(name.strip() for name in names.split(",") if name.strip())
+    log = _log_json if log_format == "json" else _TextLog()
+    logging.getLogger("ihproto").addHandler(_LogHandler(log))
     try:
         server = MockServer(
             keys=scopes or None,
             scenario=scenario,
             make_scanner=MediaScanner if segment_seconds is None else lambda contract: NominalScanner(segment_seconds),
-            log=_log_json if log_format == "json" else _TextLog(),
+            log=log,
             host=host,
             port=port,
         )
@@ -100,7 +104,9 @@ def mock(
         anyio.run(_run, server, port_file)
     except ConnectError as error:
         click.echo(f"ihproto mock: {error}", err=True)
-        sys.exit(3)
+        sys.exit(UNREACHABLE)
+    except OutputClosed:
+        sys.exit(PIPE_CLOSED)
 
 
 async def _run(server: MockServer, port_file: Path | None) -> None:
@@ -108,8 +114,7 @@ async def _run(server: MockServer, port_file: Path | None) -> None:
         async with server:
             if port_file is not None:
                 await _write_port(port_file, server.port)
-            click.echo(server.url)
-            sys.stdout.flush()
+            echo(server.url)
             async for _ in signals:
                 break
 
@@ -117,8 +122,11 @@ async def _run(server: MockServer, port_file: Path | None) -> None:
 async def _write_port(path: Path, port: int) -> None:
     """Write the port so that whoever waits for the file never sees half of it."""
     draft = anyio.Path(path.with_name(path.name + ".part"))
-    await draft.write_text(f"{port}\n")
-    await draft.replace(path)
+    try:
+        await draft.write_text(f"{port}\n")
+        await draft.replace(path)
+    except OSError as error:
+        raise click.UsageError(f"--port-file {path} cannot be written: {error.strerror}") from None
 
 
 def _log_json(entry: LogEntry) -> None:
@@ -132,6 +140,20 @@ def _log_json(entry: LogEntry) -> None:
     click.echo(json.dumps(line), err=True)
 
 
+class _LogHandler(logging.Handler):
+    """Shows what the adapter logs, for example a failure of a handler, in the format of the other entries."""
+
+    def __init__(self, log: Callable[[LogEntry], None]) -> None:
+        super().__init__(logging.WARNING)
+        self._log = log
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Make an entry of a record."""
+        error = record.exc_info[1] if record.exc_info else None
+        why = f"{type(error).__name__}: {error}" if error is not None else None
+        self._log(LogEntry("", record.getMessage(), refused=True, fields={"why": why}))
+
+
 class _TextLog:
     def __init__(self) -> None:
         self._console = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -139,7 +161,9 @@ class _TextLog:
     def __call__(self, entry: LogEntry) -> None:
         line = Text(f"{datetime.now():%H:%M:%S} {entry.connection[:8]} ", style="dim")
         line.append(entry.event, style="bold red" if entry.refused else "bold")
-        details = ", ".join(f"{name} {_show(value)}" for name, value in entry.fields.items() if value not in (None, ""))
+        details = ", ".join(
+            f"{name} {printable(_show(value))}" for name, value in entry.fields.items() if value not in (None, "")
+        )
         line.append(f"  {details}" if details else "")
         self._console.print(line)
 

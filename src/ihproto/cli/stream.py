@@ -9,6 +9,7 @@ import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import anyio
 import click
@@ -26,13 +27,30 @@ from ihproto import (
     SessionClosed,
 )
 from ihproto.anyio import ClientStream, ConnectError, SessionRefused, StreamError, UpgradeError, connect
-from ihproto.cli.view import JsonView, LiveView, View, printable
+from ihproto.cli.output import (
+    FAILED,
+    INTERRUPTED,
+    PIPE_CLOSED,
+    TERMINATED,
+    UNREACHABLE,
+    USAGE,
+    OutputClosed,
+    plural,
+    printable,
+)
+from ihproto.cli.view import JsonView, LiveView, View
 
 _INCLUDES = {"overall": INCLUDE_OVERALL, "timeline": INCLUDE_TIMELINE}
-_FAILED, _USAGE, _UNREACHABLE, _INTERRUPTED, _TERMINATED = 1, 2, 3, 130, 143
 
 
-class _Pace(click.ParamType[float]):
+if TYPE_CHECKING:
+    _FloatType = click.ParamType[float]
+else:
+    # Older versions of click have no type parameter here.
+    _FloatType = click.ParamType
+
+
+class _Pace(_FloatType):
     """How fast to send: a factor of real time, infinite for as fast as possible."""
 
     name = "pace"
@@ -107,7 +125,7 @@ def stream(
     strict: bool,
     insecure: bool,
 ) -> None:
-    r"""Send each FILE as one segment of a session at URL, and show what comes back.
+    """Send each FILE as one segment of a session at URL, and show what comes back.
 
     The files are sent in the order given; a recorder's pieces must come in the order of the recording. At the end the
     session is closed gracefully: everything that was sent is analysed first.
@@ -116,7 +134,7 @@ def stream(
     Examples:
       ihproto stream ws://127.0.0.1:8765 chunk-*.webm --key ih_live_mock
       IHPROTO_KEY=… ihproto stream wss://api.interhuman.ai clip.mp4 --pace fast --json
-    """
+    """  # noqa: D301
     credential = key if key is not None else os.environ.get(key_env)
     if not credential:
         raise click.UsageError(f"there is no key: pass --key, or set the environment variable {key_env}")
@@ -129,15 +147,17 @@ def stream(
         with view:
             code = anyio.run(job.run, url, credential, auth, strict, insecure)
     except LocalProtocolError as error:
-        code = _say(f"{error.violation.what} ({error.violation.clause.id})", _USAGE)
+        code = _say(f"{error.violation.what} ({error.violation.clause.id})", USAGE)
     except ConnectError as error:
-        code = _say(str(error), _UNREACHABLE)
+        code = _say(str(error), UNREACHABLE)
     except (UpgradeError, SessionRefused) as error:
-        code = _say(str(error), _FAILED)
+        code = _say(str(error), FAILED)
     except RemoteProtocolError as error:
-        code = _say(f"the server broke {error.violation}", _FAILED)
+        code = _say(f"the server broke {error.violation}", FAILED)
     except StreamError as error:
-        code = _say(str(error), _FAILED)
+        code = _say(str(error), FAILED)
+    except OutputClosed:
+        code = PIPE_CLOSED
     sys.exit(code)
 
 
@@ -157,11 +177,11 @@ class _Job:
         self._refusals: list[str] = []
         self._stream: ClientStream | None = None
         self._interrupted: signal.Signals | None = None
-        self._broken: RemoteProtocolError | None = None
+        self._broken: RemoteProtocolError | OutputClosed | None = None
 
     async def run(self, url: str, credential: str, auth: str, strict: bool, insecure: bool) -> int:
         """Run the session until it ends or a signal comes, and return the exit code."""
-        code = _INTERRUPTED
+        code = INTERRUPTED
         failure: Exception | None = None
         with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
             async with anyio.create_task_group() as tasks:
@@ -174,8 +194,8 @@ class _Job:
                 tasks.cancel_scope.cancel()
         if self._interrupted is not None:
             sent = self._stream.session.segments_sent if self._stream is not None else 0
-            _say(f"interrupted, {sent} segments sent", _INTERRUPTED)
-            return _TERMINATED if self._interrupted is signal.SIGTERM else _INTERRUPTED
+            _say(f"interrupted, {plural(sent, 'segment')} sent", INTERRUPTED)
+            return TERMINATED if self._interrupted is signal.SIGTERM else INTERRUPTED
         if failure is not None:
             raise failure
         return code
@@ -202,6 +222,9 @@ class _Job:
                     await anyio.sleep(self._interval)
                 await self._send_file(stream, path)
             await stream.end()
+        except OutputClosed as error:
+            self._broken = error
+            await stream.close()
         except (StreamError, LocalProtocolError) as error:
             # Closed by the server: the events say why.
             if stream.session.state not in (ClientState.CLOSED, ClientState.CLOSING):
@@ -209,14 +232,16 @@ class _Job:
                 await stream.close()
 
     async def _send_file(self, stream: ClientStream, path: Path) -> None:
-        file = anyio.Path(path)
-        size = (await file.stat()).st_size
-        if size == 0:
-            self._view.note(f"{path.name} is empty and was skipped, as recorders' last pieces may be")
-            return
         try:
-            stream.session.check_segment(size)
-            await stream.send_segment(await file.read_bytes())
+            file = anyio.Path(path)
+            if await file.is_file():
+                stream.session.check_segment(max(1, (await file.stat()).st_size))
+            data = await file.read_bytes()
+            if not data:
+                self._view.note(f"{path.name} is empty and was skipped, as recorders' last pieces may be")
+                return
+            await stream.send_segment(data)
+            self._view.sent(path, len(data))
         except LocalProtocolError as error:
             if stream.session.state is not ClientState.OPEN:
                 raise
@@ -225,11 +250,8 @@ class _Job:
         except OSError as error:
             self._refusals.append(f"{path.name}: {error.strerror}")
             self._view.note(f"not sent, {self._refusals[-1]}")
-        else:
-            self._view.sent(path, size)
 
     async def _receive(self, stream: ClientStream) -> SessionClosed | None:
-        closing = False
         try:
             async for event in stream:
                 self._view.event(event)
@@ -237,15 +259,12 @@ class _Job:
                     return event
                 if isinstance(event, Envelope) and isinstance(event.message, Error):
                     error = event.message
-                    if closing and stream.session.state is ClientState.OPEN:
-                        self._view.note("the server knows no graceful close; closing the connection instead")
-                        await stream.close()
-                    else:
-                        about = f"segment {error.segment}, " if error.segment is not None else ""
-                        self._refusals.append(f"{about}{error.code}: {error.message}")
-                closing = stream.session.state is ClientState.CLOSE_REQUESTED
-        except RemoteProtocolError as error:
+                    about = f"segment {error.segment}, " if error.segment is not None else ""
+                    self._refusals.append(f"{about}{error.code}: {error.message}")
+        except (RemoteProtocolError, OutputClosed) as error:
             self._broken = error
+            with suppress(RemoteProtocolError):
+                await stream.close()
         return None
 
     async def _watch(self, signals: AsyncIterator[signal.Signals], tasks: TaskGroup) -> None:
@@ -263,15 +282,19 @@ class _Job:
 
     def _sum_up(self, stream: ClientStream, closed: SessionClosed | None) -> int:
         session = stream.session
-        sent = f"{session.segments_sent} segments sent"
+        sent = f"{plural(session.segments_sent, 'segment')} sent"
+        if self._interrupted is not None:
+            return INTERRUPTED
         if closed is None or closed.code != 1000:
             how = f"closed with {closed.code} {closed.reason}".strip() if closed is not None else "broken off"
             why = self._refusals[-1] if self._refusals else how
-            return _say(f"the session did not end well, {sent}: {why} ({how})", _FAILED)
+            return _say(f"the session did not end well, {sent}: {why} ({how})", FAILED)
         if self._refusals:
             more = f", and {len(self._refusals) - 1} more" if len(self._refusals) > 1 else ""
-            return _say(f"the session ended, {sent}, but something was refused: {self._refusals[0]}{more}", _FAILED)
+            return _say(f"the session ended, {sent}, but something was refused: {self._refusals[0]}{more}", FAILED)
         if closed.ended is None:
-            return _say(f"the session was closed without session.ended, {sent}", _FAILED)
+            return _say(f"the session was closed without session.ended, {sent}", FAILED)
+        if not session.segments_sent:
+            return _say("the session ended, but there was nothing to send", FAILED)
         self._view.note(f"the session ended well, {sent}", good=True)
         return 0

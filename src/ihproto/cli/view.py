@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Protocol
 
-import click
 from rich.console import Console, Group
 from rich.live import Live
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn
@@ -32,6 +31,7 @@ from ihproto import (
     SignalUpdated,
     Violated,
 )
+from ihproto.cli.output import echo, printable, raise_closed
 from ihproto.revisions import QUALITY_DIMENSIONS
 
 _STYLES = {"signal.detected": "green", "signal.updated": "yellow", "signal.ended": "blue", "error": "bold red"}
@@ -84,13 +84,13 @@ class JsonView:
     def event(self, event: ClientEvent) -> None:
         """Print the text of an envelope; JSON has line breaks only where a blank does as well."""
         if isinstance(event, Envelope):
-            click.echo(event.raw.replace("\r", " ").replace("\n", " "))
+            echo(event.raw.replace("\r", " ").replace("\n", " "))
         elif isinstance(event, Violated):
             self.note(f"violation: {event.violation}")
 
     def note(self, text: str, *, good: bool = False) -> None:
         """Print a note on stderr."""
-        click.echo(printable(text), err=True)
+        echo(printable(text), err=True)
 
 
 class LiveView:
@@ -147,7 +147,11 @@ class LiveView:
     def _line(self, head: str, text: str, style: str) -> None:
         line = Text(f"{printable(head):<28} ", style=style)
         line.append(printable(text), style="")
-        self._console.print(line, soft_wrap=True)
+        try:
+            self._console.print(line, soft_wrap=True)
+        except (BrokenPipeError, SystemExit):
+            # Rich leaves the program when the pipe is closed; the session has to be closed first.
+            raise_closed()
 
     def _render(self) -> Group:
         table = Table.grid(padding=(0, 2))
@@ -159,11 +163,6 @@ class LiveView:
             table.add_row("engagement", printable(engagement.state) if engagement else "not known yet")
             table.add_row("quality", _scores(quality.overall) if quality and quality.overall else "not known yet")
         return Group(Text(""), table, self._progress)
-
-
-def printable(text: str) -> str:
-    """The text without the characters that would let a server steer the terminal."""
-    return "".join(character if character.isprintable() else "�" for character in text)
 
 
 def describe(envelope: Envelope) -> str:

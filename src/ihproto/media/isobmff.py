@@ -465,6 +465,8 @@ class IsoScanner(ContainerScanner):
         self._fields = (-1, -1, -1)
         self._first_flags = -1
         self._run = _NO_RUN
+        # The media of the fragment that is being read: it counts when its `moof` is complete.
+        self._fragment = Extent()
 
     @property
     def tracks(self) -> tuple[Track, ...]:
@@ -482,24 +484,18 @@ class IsoScanner(ContainerScanner):
         other._open = self._open.copy()
         other._trak = self._trak.copy()
         other._media = copy.copy(self._media)
+        other._fragment = copy.copy(self._fragment)
         other._timelines = {number: copy.copy(timeline) for number, timeline in self._timelines.items()}
         other._defaults = self._defaults.copy()
         if self._traf is not None:
             other._traf = other._timelines[self._traf_number]
         return self._copy_into(other)
 
-    def begin_segment(self) -> None:
-        """Begin a segment: its bytes are counted from 0, its media anew."""
-        self._finish_run()
-        super().begin_segment()
-
     def finish_segment(self) -> None:
         """Finish a segment.
 
-        A run of samples is counted as far as it has come. A `moov` that reaches to the end of the file ends here, since
-        nothing else says so.
+        A `moov` that reaches to the end of the file ends here, since nothing else says so.
         """
-        self._finish_run()
         if self._open == [(b"moov", _FOREVER)] and self._found and not self._pending and not self._left:
             self._close(self._open.pop()[0])
 
@@ -615,6 +611,9 @@ class IsoScanner(ContainerScanner):
         """Finish a box that holds boxes."""
         if kind == b"traf":
             self._traf = None
+        elif kind == b"moof":
+            self._count(self._fragment)
+            self._fragment = Extent()
         elif kind == b"trak":
             self._finish_trak(self._trak)
             self._trak = _Trak()
@@ -622,12 +621,7 @@ class IsoScanner(ContainerScanner):
             self._header_seen = True
             self._tracks = self._found
             self.whole_file = not self._fragmented
-            extent, media = self.extent, self._media
-            if media.start is not None and media.end is not None:
-                extent.add(media.start, media.end)
-                extent.samples -= 1
-            extent.samples += media.samples
-            extent.key_frames += media.key_frames
+            self._count(self._media)
 
     def _finish_trak(self, trak: _Trak) -> None:
         """Place a track on the timeline of the movie."""
@@ -902,10 +896,19 @@ class IsoScanner(ContainerScanner):
         run, traf = self._run, self._traf
         if run.samples and traf is not None:
             shift = traf.delay - traf.offset
-            self.extent.add((run.start + shift) / traf.timescale, (run.end + shift) / traf.timescale)
-            self.extent.samples += run.samples - 1
-            self.extent.key_frames += run.key_frames
+            self._fragment.add((run.start + shift) / traf.timescale, (run.end + shift) / traf.timescale)
+            self._fragment.samples += run.samples - 1
+            self._fragment.key_frames += run.key_frames
         self._run = _NO_RUN
+
+    def _count(self, media: Extent) -> None:
+        """Count media for the present segment."""
+        extent = self.extent
+        if media.start is not None and media.end is not None:
+            extent.add(media.start, media.end)
+            extent.samples -= 1
+        extent.samples += media.samples
+        extent.key_frames += media.key_frames
 
     #: What is read of which box in which box: by what, and how many bytes of it at most.
     _READERS: ClassVar[dict[bytes, tuple[Callable[[IsoScanner, bytes, int, int, int], int], int]]] = {

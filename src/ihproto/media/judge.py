@@ -74,6 +74,11 @@ def judge_segment(
         return _judge_start(media)
     if media.broken is not None:
         return _judge_broken(so_far, media, media.broken)
+    longest = contract.max_segment_duration_seconds
+    longest = longest if longest is not None else contract.session_max_duration_seconds
+    if max(media.duration, media.seconds) > longest:
+        what = f"is {max(media.duration, media.seconds):.2f} s long; the maximum is {longest:g} s"
+        return SegmentFault("ih5004", "RDY-2", what)
     if (media.tracks or media.tracks_known) and not any(track.kind == "video" for track in media.tracks):
         only = ", only " + ", ".join(f"{track.kind} ({track.codec})" for track in media.tracks) if media.tracks else ""
         return SegmentFault("ih5001", "SEG-7", f"has no video track{only}; record video as well")

@@ -179,7 +179,11 @@ class MediaScanner:
             return
         scanner = make_scanner(self._scanner.container)
         scanner.begin_segment()
-        scanner.feed(self._head[: error.at])
+        try:
+            scanner.feed(self._head[: error.at])
+        except MediaError:
+            # The fault lies in the header itself, and shows later than it begins.
+            return
         rest, self._head = self._head[error.at :], b""
         self._in_header = False
         self._scanner, self._searching = scanner, True

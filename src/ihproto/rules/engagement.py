@@ -26,8 +26,7 @@ class EngagementRules:
         if message.state not in ENGAGEMENT_STATES:
             what = f"{message.state[:40]!r} is not a level of engagement; engaged, neutral and disengaged are"
             found.append(Finding(clause("ENG-3"), what, "$.data.state"))
-        earliest = self.latest.start if self.latest is not None else 0
-        if message.start < earliest:
-            what = f"{message.start} s is before {earliest} s; start counts from the beginning of the session"
+        if message.start < 0:
+            what = f"{message.start} s is before the session; start counts from its beginning"
             found.append(Finding(clause("ENG-3"), what, "$.data.start"))
         self.latest = message

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ihproto import messages as m
+from ihproto.clauses import clause
 from ihproto.codec import Envelope
 from ihproto.errors import Finding
 from ihproto.revisions import V1, Revision
@@ -76,11 +77,16 @@ class ServerRules:
             judge(message, found)
 
     def _judge_ready(self, message: m.SessionReady, found: list[Finding]) -> None:
-        self.contract = message
-        self.config.options = message.supported_session_config_options
         judge_contract(message, found)
+        if self.contract is None:
+            # A second one is a fault, and does not change what was promised.
+            self.contract = message
+            self.config.options = message.supported_session_config_options
 
     def _judge_closing(self, message: m.SessionClosing, found: list[Finding]) -> None:
+        if message.max_drain_seconds < 0:
+            what = f"a drain cannot take {message.max_drain_seconds} s"
+            found.append(Finding(clause("CLS-1"), what, "$.data.max_drain_seconds"))
         self.config.judge_closing(found)
 
     def _judge_ended(self, message: m.SessionEnded, found: list[Finding]) -> None:

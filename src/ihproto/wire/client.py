@@ -81,18 +81,15 @@ class ClientConnection:
         self._refusal: ws.RejectConnection | None = None
         self._body = bytearray()
         self._ws = WSConnection(ConnectionType.CLIENT)
-        extra = [*self._offer.headers]
-        if client_request_id is not None:
-            extra.append((b"X-Client-Request-Id", client_request_id.encode("latin-1", "replace")))
-        extra += [(name.encode("latin-1", "replace"), value.encode("latin-1", "replace")) for name, value in headers]
+        named = [*headers] if client_request_id is None else [("X-Client-Request-Id", client_request_id), *headers]
+        extra = [*self._offer.headers, *(_encode_header(name, value) for name, value in named)]
         request = ws.Request(
             host=target.authority, target=target.path, subprotocols=self._offer.subprotocols, extra_headers=extra
         )
         try:
             self._request = self._ws.send(request)
         except h11.LocalProtocolError:
-            what = "a header of the upgrade request is not valid HTTP"
-            raise LocalProtocolError(Violation(clause("HS-1"), Side.CLIENT, _STATE, what)) from None
+            raise _bad_header("a header of the upgrade request is not valid HTTP") from None
 
     @property
     def finished(self) -> bool:
@@ -122,7 +119,7 @@ class ClientConnection:
         elif self._refusal is not None:
             self._finish_refusal()
         elif not self._refused:
-            self._fail("the server closed the connection without answering the upgrade")
+            self._fail("the server closed the connection without answering the upgrade; is it one for wss:// or ws://?")
 
     def data_to_send(self, now: float) -> bytes:
         """Drain the bytes to send, those included that calls on the session have caused."""
@@ -224,6 +221,17 @@ class ClientConnection:
     def _fail(self, what: str) -> None:
         self._refused = True
         self._events.append(UpgradeFailed(what))
+
+
+def _encode_header(name: str, value: str) -> tuple[bytes, bytes]:
+    try:
+        return name.encode("ascii"), value.encode("latin-1")
+    except UnicodeEncodeError:
+        raise _bad_header("a header of the upgrade request holds a character that HTTP cannot carry") from None
+
+
+def _bad_header(what: str) -> LocalProtocolError:
+    return LocalProtocolError(Violation(clause("HS-1"), Side.CLIENT, _STATE, what))
 
 
 def _correlation_id(headers: Sequence[tuple[bytes, bytes]]) -> str | None:

@@ -123,7 +123,8 @@ class Frames:
     def _receive_text(self, event: ws.TextMessage, now: float) -> None:
         self._text_size += len(event.data)
         if self._text_size <= self._max_text:
-            self._text.append(event.data)
+            if event.data:
+                self._text.append(event.data)
         elif self._refuse_text is None:
             self._fail(_MESSAGE_TOO_BIG, f"a text message is longer than {self._max_text} bytes")
             return
