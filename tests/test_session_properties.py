@@ -1201,8 +1201,8 @@ def engagement_unknown(it: Editor) -> None:
 
 
 @breaks("ENG-3")
-def engagement_backwards(it: Editor) -> None:
-    it.data(it.places("engagement.updated")[-1])["start"] = it.one_of(0, 0.5, -2)
+def engagement_before_the_session(it: Editor) -> None:
+    it.data(it.places("engagement.updated")[-1])["start"] = it.one_of(-0.001, -2)
 
 
 @breaks("ENG-1")

@@ -299,7 +299,10 @@ def test_a_wrong_key_is_an_upgrade_error_with_status_and_error(run: Run) -> None
 
 @pytest.mark.parametrize(
     ("error", "text"),
-    [(HttpError(message="closed for today"), "HTTP 503: closed for today"), (HttpError(), "HTTP 503")],
+    [
+        (HttpError(message="closed for today"), "HTTP 503: closed for today"),
+        (HttpError(), "HTTP 503; is this the stream endpoint of the service?"),
+    ],
 )
 def test_a_refusal_without_an_id_is_told_with_what_there_is(run: Run, error: HttpError, text: str) -> None:
     async def body(face: Face) -> None:

@@ -123,8 +123,10 @@ class Driver(Generic[W]):
         async with self._reading:
             # Otherwise somebody else has acted while we waited for our turn.
             if self._steps == steps:
-                self._steps += 1
-                await self._step()
+                try:
+                    await self._step()
+                finally:
+                    self._steps += 1
 
     async def _step(self) -> None:
         data = b""
