@@ -242,7 +242,7 @@ def parse_scenario(text: str, source: str = "scenario") -> Scenario:
         table = msgspec.toml.decode(text, type=dict[str, Any])
         _refuse_unknown_keys(table)
         return msgspec.convert(table, Scenario, strict=False)
-    except ValueError as error:
+    except (msgspec.MsgspecError, ValueError) as error:
         raise ScenarioError(f"{source}: {error}") from None
 
 

@@ -252,6 +252,7 @@ def test_one_task_closes_while_another_iterates(run: Run) -> None:
 def test_a_ping_is_answered_while_somebody_iterates(run: Run) -> None:
     async def body(face: Face) -> None:
         answers: list[Frame] = []
+        heard = anyio.Event()
 
         async def script(peer: RawPeer) -> None:
             await peer.upgrade(READY_FRAME + frame(PING, b"first"))
@@ -260,9 +261,11 @@ def test_a_ping_is_answered_while_somebody_iterates(run: Run) -> None:
             answers.append(await peer.read_frame())
             await peer.send(frame(CLOSE, close_payload(1001)))
             answers.append(await peer.read_frame())
+            heard.set()
 
         async with raw_server(script) as url, face.connect(url, KEY) as client:
             _, over = await collect(client)
+            await heard.wait()
         assert over.code == 1001
         assert [(one.opcode, one.payload) for one in answers] == [
             (PONG, b"first"),
