@@ -900,3 +900,14 @@ def test_there_is_a_scanner_for_each_container(container: str, told: set[str]) -
 def test_there_is_no_scanner_for_anything_else() -> None:
     with pytest.raises(KeyError):
         make_scanner("ogg")
+
+
+def test_a_fault_that_shows_later_than_it_begins_is_refused_and_never_raises() -> None:
+    def box(kind: bytes, *contents: bytes) -> bytes:
+        content = b"".join(contents)
+        return struct.pack(">I4s", 8 + len(content), kind) + content
+
+    run = box(b"trun", struct.pack(">II", 0x100, 1000))
+    track = box(b"traf", box(b"tfhd", struct.pack(">II", 0, 1)), run)
+    header = (Path(__file__).parents[1] / "recordings" / "mp4-vp9-opus" / "000.bin").read_bytes()
+    refused(MediaScanner(), 1, header + box(b"moof", box(b"mfhd", bytes(8)), track))
