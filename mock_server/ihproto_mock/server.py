@@ -110,6 +110,7 @@ class MockServer:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> bool | None:
         """Close every session, and stop to listen."""
+        self._server = None
         return await self._stack.__aexit__(kind, error, traceback)
 
     @property

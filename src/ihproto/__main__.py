@@ -14,6 +14,8 @@ def main() -> None:
             raise
         sys.stderr.write(f"ihproto: the command line needs {error.name}; install it with: pip install 'ihproto[cli]'\n")
         sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
     cli()
 
 

@@ -196,3 +196,11 @@ def test_nothing_but_empty_files_is_not_a_session_that_went_well(mock: RunningMo
     result = ihproto("stream", mock.url, str(empty), "--key", KEY)
     assert result.returncode == 1
     assert "nothing to send" in result.stderr
+
+
+def test_pieces_out_of_order_are_explained(mock: RunningMock, pieces: list[str]) -> None:
+    result = ihproto("stream", mock.url, *pieces[:2], pieces[3], pieces[2], "--key", KEY, "--pace", "fast")
+    assert result.returncode == 1
+    (line,) = result.stderr.splitlines()
+    assert "segment 3, ih5004: segment 3 leaves a gap of 3.00 s" in line
+    assert "a piece in between is missing; send the recorder's chunks in order, each once (SEG-6)" in line

@@ -5,7 +5,7 @@ import pytest
 from ihproto.errors import Finding
 from ihproto.messages import SignalDetected, SignalEnded, SignalUpdated
 from ihproto.revisions import V1
-from ihproto.rules.signals import ActiveSignal, SignalRules
+from ihproto.rules.signals import MAX_TYPES, ActiveSignal, SignalRules
 
 Signal = SignalDetected | SignalUpdated | SignalEnded
 Found = list[tuple[str, str | None]]
@@ -151,3 +151,10 @@ def test_a_name_of_any_length_is_shortened_in_the_finding() -> None:
     rules.judge_session_ended(found)
     assert {finding.clause.id for finding in found} == {"SIG-1", "SIG-4", "SIG-6", "SIG-7"}
     assert all(len(finding.what) < 200 for finding in found)
+
+
+def test_a_server_that_invents_types_does_not_fill_the_memory() -> None:
+    rules = SignalRules(V1)
+    for number in range(2 * MAX_TYPES):
+        rules.judge_detected(SignalDetected(f"type {number}", number), [])
+    assert len(rules.active) == MAX_TYPES

@@ -31,6 +31,10 @@ class ActiveSignal:
     modality: tuple[str, ...] | None = None
 
 
+#: More types of signal than this are not followed: a server that invents them must not fill a client's memory.
+MAX_TYPES = 256
+
+
 class SignalRules:
     """Judges the signals of one session.
 
@@ -95,6 +99,8 @@ class SignalRules:
 
     def _judge_time(self, signal_type: str, time: Number, field: str, found: list[Finding]) -> None:
         latest = self._latest.get(signal_type, 0)
+        if signal_type not in self._latest and len(self._latest) >= MAX_TYPES:
+            return
         if time < latest:
             what = f"{time} s is before {latest} s, the last time reported for {signal_type[:40]}"
             found.append(Finding(clause("SIG-4"), what, f"$.data.{field}"))
@@ -102,6 +108,8 @@ class SignalRules:
             self._latest[signal_type] = time
 
     def _keep(self, message: SignalDetected | SignalUpdated, start: Number) -> None:
+        if message.signal_type not in self.active and len(self.active) >= MAX_TYPES:
+            return
         self.active[message.signal_type] = ActiveSignal(
             message.signal_type, start, message.start, message.probability, message.rationale, message.modality
         )
