@@ -468,16 +468,15 @@ def test_leaving_serve_closes_every_session_with_1001_and_does_not_wait_for_who_
 
         # Who waited for the idle ones would wait for all of the shutdown timeout.
         with anyio.fail_after(100):
-            async with anyio.create_task_group() as group:
-                async with face.serve(handler, shutdown_timeout=1000) as server:
-                    for entered in up[:3]:
-                        group.start_soon(client, server.url, entered)
-                    group.start_soon(silent, server.port, b"", up[3])
-                    group.start_soon(silent, server.port, b"GET / HT", up[4])
-                    for entered in up:
-                        await entered.wait()
-                    await anyio.wait_all_tasks_blocked()
-                    assert len(server.streams) == 3
+            async with anyio.create_task_group() as group, face.serve(handler, shutdown_timeout=1000) as server:
+                for entered in up[:3]:
+                    group.start_soon(client, server.url, entered)
+                group.start_soon(silent, server.port, b"", up[3])
+                group.start_soon(silent, server.port, b"GET / HT", up[4])
+                for entered in up:
+                    await entered.wait()
+                await anyio.wait_all_tasks_blocked()
+                assert len(server.streams) == 3
         assert [one.code for one in ends] == [1001] * 3
         assert [one.code for one in handled] == [1001] * 3
         assert idle == [b"", b""]
