@@ -397,3 +397,11 @@ def test_a_segment_may_not_be_longer_than_the_contract_or_the_session(
     if fault is not None:
         assert (fault.code, fault.clause_id) == ("ih5004", "RDY-2")
         assert fault.sentence(2) == f"segment 2 is {seconds:.2f} s long; the maximum is {longest or 3600:g} s"
+
+
+def test_a_continuation_may_not_leap_further_than_a_session_lasts() -> None:
+    leap = attrs.evolve(piece(5000.0, 5003.0), seconds=4993.0)
+    fault = judge(ON, leap, max_gap_seconds=None)
+    assert fault is not None
+    assert (fault.code, fault.clause_id) == ("ih5004", "RDY-2")
+    assert "4993.00 s" in fault.what

@@ -157,4 +157,4 @@ def test_a_server_that_invents_types_does_not_fill_the_memory() -> None:
     rules = SignalRules(V1)
     for number in range(2 * MAX_TYPES):
         rules.judge_detected(SignalDetected(f"type {number}", number), [])
-    assert len(rules.active) == MAX_TYPES
+    assert len(rules.active) == len(rules._latest) == MAX_TYPES

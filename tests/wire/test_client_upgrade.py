@@ -79,7 +79,9 @@ def test_every_request_has_a_nonce_of_its_own() -> None:
     assert len(nonces) == 20
 
 
-@pytest.mark.parametrize("header", [("X-Bad", "a\r\nb"), ("X Bad", "a"), ("X-Bad", "a\x00")])
+@pytest.mark.parametrize(
+    "header", [("X-Bad", "a\r\nb"), ("X Bad", "a"), ("X-Bad", "a\x00"), ("X-Name", "日本"), ("X-Größe", "a")]
+)
 def test_a_header_that_is_not_valid_http_is_refused_before_anything_is_sent(header: tuple[str, str]) -> None:
     with pytest.raises(LocalProtocolError) as caught:
         make_client(headers=[header])

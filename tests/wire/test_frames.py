@@ -276,6 +276,13 @@ def test_a_segment_of_1_gb_is_refused_at_32_mb_and_never_held() -> None:
     assert not server.finished
 
 
+def test_pieces_of_a_text_that_hold_nothing_are_not_held_by_a_server() -> None:
+    server = open_server()
+    server.receive_data(masked(TEXT, b"{", fin=False) + masked(CONTINUATION, fin=False) * 5000, 0.0)
+    assert server._frames is not None
+    assert server._frames._text == ["{"]
+
+
 def test_a_text_without_end_is_not_held_by_a_server() -> None:
     server = open_server()
     server.receive_data(frame(TEXT, mask=b"\0\0\0\0", announced=1 << 30), 0.0)

@@ -35,6 +35,14 @@ class Carried(Protocol):
         """Drain what must be sent."""
         ...
 
+    def next_timeout(self) -> float | None:
+        """The moment at which `handle_timeout` wants to be called, None for never."""
+        ...
+
+    def handle_timeout(self, now: float) -> None:
+        """Act on the time."""
+        ...
+
 
 class Frames:
     """Carries a session over the frames of one WebSocket.
@@ -68,7 +76,7 @@ class Frames:
         self._text: list[str] = []
         self._text_size = 0
         self._out: list[bytes] = []
-        self.deadline: float | None = None
+        self._deadline: float | None = None
         self.finished = False
 
     def receive_data(self, data: bytes, now: float) -> None:
@@ -105,7 +113,19 @@ class Frames:
                     self._out.append(self._ws.send(ws.BytesMessage(data=data, message_finished=final)))
                 case CloseToSend(code, reason):
                     self._out.append(self._ws.send(ws.CloseConnection(code=code, reason=reason)))
-                    self.deadline = now + self._close_timeout
+                    self._deadline = now + self._close_timeout
+
+    def next_timeout(self) -> float | None:
+        """The moment at which `handle_timeout` wants to be called, by the session or for its close; None for never."""
+        moments = (self._deadline, self._session.next_timeout())
+        return min((moment for moment in moments if moment is not None), default=None)
+
+    def handle_timeout(self, now: float) -> None:
+        """Act on the time: give up a close that is not answered, or let the session act, which may raise."""
+        if self._deadline is not None and now >= self._deadline:
+            self.lose("the close was not answered")
+        else:
+            self._session.handle_timeout(now)
 
     def lose(self, reason: str = "") -> None:
         """Take note that the connection is gone."""
@@ -159,7 +179,7 @@ class Frames:
 
     def _finish(self) -> None:
         self.finished = True
-        self.deadline = None
+        self._deadline = None
 
 
 class _RefuseText(Protocol):

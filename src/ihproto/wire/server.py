@@ -156,20 +156,14 @@ class ServerConnection:
         """The moment at which `handle_timeout` wants to be called, None for never."""
         if self.finished:
             return None
-        if self._frames is None or self.session is None:
-            return self._deadline
-        moments = (self._frames.deadline, self.session.next_timeout())
-        return min((moment for moment in moments if moment is not None), default=None)
+        return self._deadline if self._frames is None else self._frames.next_timeout()
 
     def handle_timeout(self, now: float) -> None:
         """Act on the time."""
         if self.finished:
             return
-        if self._frames is not None and self.session is not None:
-            if self._frames.deadline is not None and now >= self._frames.deadline:
-                self._frames.lose("the close was not answered")
-                return
-            self.session.handle_timeout(now)
+        if self._frames is not None:
+            self._frames.handle_timeout(now)
         elif self._deadline is not None and now >= self._deadline:
             self._refuse_request(408, "the upgrade request did not arrive in time")
 
