@@ -8,7 +8,7 @@ repeats a value of the text in an error, only keys and types: a value may be a s
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, TypeVar
 
 import attrs
 import msgspec
@@ -162,13 +162,15 @@ class Codec:
         """
         if isinstance(message, m.SessionClose):
             return _CLOSE_TEXT
-        return msgspec.json.encode(_plain(message)).decode()
+        return encode_json(message).decode()
 
 
 def _malformed(clause_id: str, error: Exception, root: str, type_: str | None = None) -> MalformedMessage:
     """Make msgspec's words ours: the path is taken out of them and set below `root`."""
     if isinstance(error, UnicodeEncodeError):
         return MalformedMessage(Finding(clause(clause_id), "the text holds a lone surrogate", root), type_)
+    if isinstance(error, UnicodeDecodeError):
+        return MalformedMessage(Finding(clause(clause_id), "the text is not UTF-8", root), type_)
     if isinstance(error, RecursionError):
         return MalformedMessage(Finding(clause(clause_id), "the JSON is nested too deeply", root), type_)
     what, _, place = str(error).partition(" - at `$")
@@ -179,6 +181,35 @@ def _malformed(clause_id: str, error: Exception, root: str, type_: str | None = 
 def _sentence(what: str) -> str:
     """The library's words as the rest of a sentence: abbreviations keep their capitals."""
     return what if what[1:2].isupper() else what[:1].lower() + what[1:]
+
+
+J = TypeVar("J")
+
+
+def encode_json(value: Any) -> bytes:
+    """Encode any message of the protocol, or a part of one, as JSON.
+
+    Raises:
+        ValueError: If a number is not finite.
+    """
+    return msgspec.json.encode(_plain(value))
+
+
+def decode_json(cls: type[J], body: bytes, clause_id: str) -> J:
+    """Decode the JSON body of an HTTP message.
+
+    Args:
+        cls: What it should be.
+        body: The body.
+        clause_id: The clause that gives the shape.
+
+    Raises:
+        MalformedMessage: If it is not JSON, lacks a member, or holds a wrong type.
+    """
+    try:
+        return msgspec.json.decode(body, type=cls)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise _malformed(clause_id, error, "$") from None
 
 
 def _fields(cls: type[Any]) -> tuple[tuple[str, bool], ...]:

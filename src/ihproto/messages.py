@@ -267,6 +267,55 @@ class TimelineEntry:
 
 
 @attrs.frozen
+class ConversationQuality:
+    """The scores of a whole video, or of the session so far, in the sections asked for (UPL-1, STS-3).
+
+    Attributes:
+        overall: Scores of everything.
+        timeline: Scores stretch by stretch.
+    """
+
+    overall: QualityScores | None = None
+    timeline: tuple[TimelineEntry, ...] | None = None
+
+
+@attrs.frozen
+class SignalSpan:
+    """A signal from beginning to end (STS-1, UPL-1).
+
+    Attributes:
+        type: Which signal, for example `agreement` (SIG-6).
+        start: When it began, in seconds of media.
+        end: When it ended, in seconds of media.
+        probability: `low`, `medium` or `high`.
+        rationale: Why the analysis thinks so.
+        modality: Which analyses contributed (SIG-8).
+    """
+
+    type: str
+    start: Number
+    end: Number
+    probability: str | None = None
+    rationale: str | None = None
+    modality: tuple[str, ...] | None = None
+
+
+@attrs.frozen
+class EngagementSpan:
+    """A stretch of media with one level of engagement (STS-3, UPL-1).
+
+    Attributes:
+        start: Where it begins, in seconds of media.
+        end: Where it ends, in seconds of media.
+        state: `engaged`, `neutral` or `disengaged` (ENG-3).
+    """
+
+    start: Number
+    end: Number
+    state: str
+
+
+@attrs.frozen
 class ConversationQualityUpdated(ServerMessage):
     """The scores of the cadence period that just closed (CQI-1).
 
