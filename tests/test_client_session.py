@@ -26,12 +26,14 @@ from builders import (
 )
 
 from ihproto import (
+    V1_WINDOW,
     BytesToSend,
     ClientSession,
     ClientState,
     CloseToSend,
     Envelope,
     Error,
+    ExpectedMedia,
     Level,
     LocalProtocolError,
     NominalScanner,
@@ -59,6 +61,9 @@ class ScriptedScanner:
     def __init__(self, *results: SegmentMedia | SegmentFault) -> None:
         self._results = list(results)
         self.calls: list[object] = []
+
+    def expect(self, expected: ExpectedMedia) -> None:
+        pass
 
     def begin(self, number: int) -> None:
         self.calls.append(number)
@@ -141,6 +146,12 @@ def peer_close(now: float = 0.0, **options: Any) -> ClientSession:
     return session
 
 
+def finishing(now: float, **options: Any) -> ClientSession:
+    session = ClientSession(now, **{"revision": V1_WINDOW, **options})
+    session.end(now)
+    return session
+
+
 IN_STATE: dict[ClientState, Callable[..., ClientSession]] = {
     ClientState.AWAITING_READY: ClientSession,
     ClientState.REFUSED: refused,
@@ -149,6 +160,7 @@ IN_STATE: dict[ClientState, Callable[..., ClientSession]] = {
     ClientState.FAILED_CLOSING: failed_closing,
     ClientState.CLOSE_REQUESTED: close_requested,
     ClientState.DRAINING: draining,
+    ClientState.FINISHING: finishing,
     ClientState.ENDED: session_ended,
     ClientState.CLOSING: own_close,
     ClientState.CLOSED: peer_close,

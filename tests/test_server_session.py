@@ -17,6 +17,7 @@ from ihproto import (
     ConfigOptions,
     EngagementReport,
     Error,
+    ExpectedMedia,
     Level,
     LocalProtocolError,
     NominalScanner,
@@ -65,6 +66,9 @@ class ScriptedScanner:
         self._results = list(results)
         self._feeds = feeds or {}
         self.calls: list[object] = []
+
+    def expect(self, expected: ExpectedMedia) -> None:
+        pass
 
     def begin(self, number: int) -> None:
         self.calls.append(number)

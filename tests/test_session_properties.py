@@ -88,6 +88,9 @@ class PlannedScanner:
         self._fed = 0
         self._faulted = True
 
+    def expect(self, expected: ih.ExpectedMedia) -> None:
+        pass
+
     def begin(self, number: int) -> None:
         assert number > self._number, "segments begin out of order"
         self._number = number

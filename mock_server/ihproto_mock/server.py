@@ -14,6 +14,7 @@ from ihproto import (
     V1,
     CloseRequested,
     ConfigApplied,
+    ExpectedMedia,
     MediaScanner,
     Revision,
     SegmentAccepted,
@@ -48,6 +49,10 @@ class ScenarioScanner:
         self._scenario = scenario
         self._scanner = scanner
         self._fault: SegmentFault | None = None
+
+    def expect(self, expected: ExpectedMedia) -> None:
+        """Take note of what the segments from here on have to be."""
+        self._scanner.expect(expected)
 
     def begin(self, number: int) -> None:
         """Begin a segment."""

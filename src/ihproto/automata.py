@@ -23,13 +23,17 @@ answers `session.closing`, finishes, says `session.ended`, and closes (CLS-1). A
 an error arrived whose id announces a close (ERR-2); since not every server closes then, it forbids nothing.
 FAILED_CLOSING is the same after `session.close`: the close may come without `session.ended`, and media stays forbidden.
 
+In revisions without `session.ready` the client is OPEN from the beginning. In those without `session.close` it ends a
+session by FINISHING: it sends no more media, waits for what the server still has to say, and closes.
+
 The server
 ----------
 
 It says `session.ready` or an error first, before it takes anything of the client: a config that the client sent in
 the meantime (RDY-4) waits in the socket. The request for a graceful close moves it to CLOSE_REQUESTED and its
 own `session.closing` to DRAINING; from then on media is refused (CLS-2) and the results of the accepted analysis
-still go out, until `session.ended`, which nothing follows but the close. A drain never outlasts the maximum duration
+still go out, until `session.ended`, which nothing follows but the close. In revisions without `session.ready` the
+session begins without a word. A drain never outlasts the maximum duration
 (TMO-2): what remains of it is all that `session.closing` announces, so a session that is draining ends as promised
 instead of being cut off.
 
@@ -63,6 +67,7 @@ class ClientState(enum.Enum):
     FAILED_CLOSING = "FAILED_CLOSING"
     CLOSE_REQUESTED = "CLOSE_REQUESTED"
     DRAINING = "DRAINING"
+    FINISHING = "FINISHING"
     ENDED = "ENDED"
     CLOSING = "CLOSING"
     CLOSED = "CLOSED"
@@ -74,6 +79,7 @@ class ClientTrigger(enum.Enum):
     SEND_CONFIG = "send a config"
     SEND_SEGMENT = "send a segment"
     SEND_SESSION_CLOSE = "send session.close"
+    FINISH = "send no more media"
     SEND_CLOSE = "close"
     RECEIVE_READY = "session.ready arrives"
     RECEIVE_REPORT = "another envelope arrives"
@@ -103,6 +109,7 @@ class ServerTrigger(enum.Enum):
     """What can happen to a server's session."""
 
     SEND_READY = "send session.ready"
+    BEGIN = "begin without session.ready"
     SEND_REPORT = "send another envelope"
     SEND_ERROR = "send an error"
     SEND_CLOSING = "send session.closing"
@@ -150,6 +157,9 @@ _MEDIA_AFTER_CLOSE: Refusal[ClientState] = Refusal(
     "CLS-2", "no media may follow session.close; send all segments first"
 )
 _CLOSE_TWICE: Refusal[ClientState] = Refusal("CLS-1", "session.close was sent already; wait for session.ended")
+_FINISHED: Refusal[ClientState] = Refusal(
+    "CLS-3", "the session is finishing; send all segments before it is ended, or open a new one"
+)
 _CLOSING_UNASKED: Refusal[ClientState] = Refusal(
     "CLS-1", "session.closing came, but nobody asked for it", then=ClientState.DRAINING
 )
@@ -168,12 +178,17 @@ def _client_sends(
     config: ClientState | Refusal[ClientState],
     segment: ClientState | Refusal[ClientState],
     session_close: ClientState | Refusal[ClientState],
+    finish: ClientState | Refusal[ClientState] | None = None,
 ) -> dict[ClientTrigger, ClientState | Refusal[ClientState]]:
-    """The entries that every state before CLOSING has in common, and the three sends in which they differ."""
+    """The entries that every state before CLOSING has in common, and the sends in which they differ.
+
+    What forbids `session.close` forbids to finish as well, where nothing else is said.
+    """
     return {
         _c.SEND_CONFIG: config,
         _c.SEND_SEGMENT: segment,
         _c.SEND_SESSION_CLOSE: session_close,
+        _c.FINISH: finish if finish is not None else session_close,
         _c.SEND_CLOSE: _C.CLOSING,
         _c.RECEIVE_CLOSE: _C.CLOSED,
         _c.LOSE: _C.CLOSED,
@@ -209,7 +224,7 @@ CLIENT_TABLE: Mapping[ClientState, Mapping[ClientTrigger, ClientState | Refusal[
             _c.RECEIVE_ENDED: _AFTER_REFUSAL,
         },
         _C.OPEN: {
-            **_client_sends(config=_C.OPEN, segment=_C.OPEN, session_close=_C.CLOSE_REQUESTED),
+            **_client_sends(config=_C.OPEN, segment=_C.OPEN, session_close=_C.CLOSE_REQUESTED, finish=_C.FINISHING),
             _c.RECEIVE_READY: _SECOND_READY,
             _c.RECEIVE_REPORT: _C.OPEN,
             _c.RECEIVE_ERROR: _C.OPEN,
@@ -219,7 +234,7 @@ CLIENT_TABLE: Mapping[ClientState, Mapping[ClientTrigger, ClientState | Refusal[
             _c.RECEIVE_ENDED: _ENDED_UNASKED,
         },
         _C.FAILED: {
-            **_client_sends(config=_C.FAILED, segment=_C.FAILED, session_close=_C.FAILED_CLOSING),
+            **_client_sends(config=_C.FAILED, segment=_C.FAILED, session_close=_C.FAILED_CLOSING, finish=_C.FINISHING),
             _c.RECEIVE_READY: _SECOND_READY,
             _c.RECEIVE_REPORT: _C.FAILED,
             _c.RECEIVE_ERROR: _C.FAILED,
@@ -264,6 +279,16 @@ CLIENT_TABLE: Mapping[ClientState, Mapping[ClientTrigger, ClientState | Refusal[
                 "CLS-1", "the server closed in the middle of the drain, without session.ended", then=_C.CLOSED
             ),
         },
+        _C.FINISHING: {
+            **_client_sends(config=_C.FINISHING, segment=_FINISHED, session_close=_FINISHED),
+            _c.RECEIVE_READY: _SECOND_READY,
+            _c.RECEIVE_REPORT: _C.FINISHING,
+            _c.RECEIVE_ERROR: _C.FINISHING,
+            _c.RECEIVE_FATAL_ERROR: _C.FINISHING,
+            _c.RECEIVE_CLOSE_REFUSED: _C.FINISHING,
+            _c.RECEIVE_CLOSING: _CLOSING_UNASKED,
+            _c.RECEIVE_ENDED: _ENDED_UNASKED,
+        },
         _C.ENDED: {
             **_client_sends(config=_SESSION_ENDED, segment=_SESSION_ENDED, session_close=_SESSION_ENDED),
             _c.RECEIVE_READY: _AFTER_ENDED,
@@ -279,6 +304,7 @@ CLIENT_TABLE: Mapping[ClientState, Mapping[ClientTrigger, ClientState | Refusal[
             _c.SEND_CONFIG: _CLOSE_SENT,
             _c.SEND_SEGMENT: _CLOSE_SENT,
             _c.SEND_SESSION_CLOSE: _CLOSE_SENT,
+            _c.FINISH: _CLOSE_SENT,
             _c.SEND_CLOSE: _CLOSE_SENT,
             _c.RECEIVE_CLOSE: _C.CLOSED,
             _c.LOSE: _C.CLOSED,
@@ -291,6 +317,7 @@ _OPENING_FIRST: Refusal[ServerState] = Refusal(
     "RDY-1", "session.ready, or an error, must be sent before anything else is sent or taken"
 )
 _READY_SENT: Refusal[ServerState] = Refusal("RDY-1", "session.ready was sent already; it is sent exactly once")
+_BEGUN: Refusal[ServerState] = Refusal("RDY-1", "the session has begun already")
 _NOBODY_ASKED: Refusal[ServerState] = Refusal("CLS-1", "the client has not asked for a graceful close")
 _ONLY_CLOSE: Refusal[ServerState] = Refusal("RDY-3", "the session was refused; only a close may follow")
 _ENDED_LAST: Refusal[ServerState] = Refusal("CLS-1", "session.ended is the last message; only a close may follow")
@@ -306,6 +333,7 @@ _SERVER_CLOSES: dict[ServerTrigger, ServerState | Refusal[ServerState]] = {
 }
 _SERVER_SENDS = (
     _s.SEND_READY,
+    _s.BEGIN,
     _s.SEND_REPORT,
     _s.SEND_ERROR,
     _s.SEND_CLOSING,
@@ -318,6 +346,7 @@ SERVER_TABLE: Mapping[ServerState, Mapping[ServerTrigger, ServerState | Refusal[
         _S.OPENING: {
             **_SERVER_CLOSES,
             _s.SEND_READY: _S.OPEN,
+            _s.BEGIN: _S.OPEN,
             _s.SEND_REPORT: _OPENING_FIRST,
             _s.SEND_ERROR: _S.REFUSED,
             _s.SEND_CLOSING: _OPENING_FIRST,
@@ -329,6 +358,7 @@ SERVER_TABLE: Mapping[ServerState, Mapping[ServerTrigger, ServerState | Refusal[
         _S.REFUSED: {
             **_SERVER_CLOSES,
             _s.SEND_READY: _ONLY_CLOSE,
+            _s.BEGIN: _ONLY_CLOSE,
             _s.SEND_REPORT: _ONLY_CLOSE,
             _s.SEND_ERROR: _S.REFUSED,
             _s.SEND_CLOSING: _ONLY_CLOSE,
@@ -340,6 +370,7 @@ SERVER_TABLE: Mapping[ServerState, Mapping[ServerTrigger, ServerState | Refusal[
         _S.OPEN: {
             **_SERVER_CLOSES,
             _s.SEND_READY: _READY_SENT,
+            _s.BEGIN: _BEGUN,
             _s.SEND_REPORT: _S.OPEN,
             _s.SEND_ERROR: _S.OPEN,
             _s.SEND_CLOSING: _NOBODY_ASKED,
@@ -351,6 +382,7 @@ SERVER_TABLE: Mapping[ServerState, Mapping[ServerTrigger, ServerState | Refusal[
         _S.CLOSE_REQUESTED: {
             **_SERVER_CLOSES,
             _s.SEND_READY: _READY_SENT,
+            _s.BEGIN: _BEGUN,
             _s.SEND_REPORT: _S.CLOSE_REQUESTED,
             _s.SEND_ERROR: _S.CLOSE_REQUESTED,
             _s.SEND_CLOSING: _S.DRAINING,
@@ -362,6 +394,7 @@ SERVER_TABLE: Mapping[ServerState, Mapping[ServerTrigger, ServerState | Refusal[
         _S.DRAINING: {
             **_SERVER_CLOSES,
             _s.SEND_READY: _READY_SENT,
+            _s.BEGIN: _BEGUN,
             _s.SEND_REPORT: _S.DRAINING,
             _s.SEND_ERROR: _S.DRAINING,
             _s.SEND_CLOSING: Refusal("CLS-1", "session.closing was sent already"),
@@ -423,9 +456,13 @@ class Automaton(Generic[S, T]):
         return None
 
 
-def client_automaton() -> Automaton[ClientState, ClientTrigger]:
-    """Make the automaton of a client whose WebSocket has just opened."""
-    return Automaton(CLIENT_TABLE, ClientState.AWAITING_READY)
+def client_automaton(*, awaits_ready: bool = True) -> Automaton[ClientState, ClientTrigger]:
+    """Make the automaton of a client whose WebSocket has just opened.
+
+    Args:
+        awaits_ready: Whether the session begins with `session.ready` (RDY-1).
+    """
+    return Automaton(CLIENT_TABLE, ClientState.AWAITING_READY if awaits_ready else ClientState.OPEN)
 
 
 def server_automaton() -> Automaton[ServerState, ServerTrigger]:

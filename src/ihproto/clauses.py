@@ -483,6 +483,18 @@ _CONFIG: Final = (
         ),
         "PUB",
     ),
+    Clause(
+        "CFG-8",
+        _SHOULD,
+        ("v2",),
+        (
+            "With a model that hears audio alone, the config member `audio_format` (`encoding` "
+            "`pcm_s16le`, `sample_rate` 16000 or 24000, `channels` 1) declares that segments are raw "
+            "samples, of any size and cut at any byte, and it can no longer change once the first of "
+            "them was accepted."
+        ),
+        "SDK",
+    ),
 )
 
 _SEGMENTS: Final = (
@@ -611,6 +623,18 @@ _WINDOWS: Final = (
         _ENVELOPE,
         ("A service under load may skip windows, which newer deployments of v1 and v2 admit with `coverage.dropped`."),
         "PUB",
+    ),
+    Clause(
+        "WIN-3",
+        _MUST,
+        ("v1-window",),
+        (
+            "Each window is reported for itself: its signals in one `signal.detected`, whose "
+            "`signals` are objects of `type`, `start`, `end`, `probability` and `rationale` (in a "
+            "later flavour, each signal in one of its own, with `signal_type`), and its engagement "
+            "in one `engagement.updated` of `state`, `start` and `end`."
+        ),
+        "S2, PUB",
     ),
 )
 

@@ -19,10 +19,11 @@ from ihproto.codec import Codec
 from ihproto.errorcodes import ERROR_CODES
 from ihproto.errors import Finding, LocalProtocolError, MalformedMessage, RemoteProtocolError, Side, Violation
 from ihproto.events import BytesToSend, ClientEvent, CloseToSend, SessionClosed, TextToSend, ToSend, Violated
-from ihproto.media import MediaScanner, SegmentMedia, SegmentScanner
-from ihproto.revisions import V1, Revision
+from ihproto.media import ExpectedMedia, MediaScanner, SegmentMedia, SegmentScanner
+from ihproto.revisions import V1, Emission, Revision
 from ihproto.rules import ActiveSignal, SegmentLedger, ServerRules
 from ihproto.rules.close import judge_close
+from ihproto.rules.config import consolidate, unwritable
 
 _TRIGGERS: Mapping[type, ClientTrigger] = {
     m.SessionReady: ClientTrigger.RECEIVE_READY,
@@ -50,11 +51,13 @@ class ClientSession:
         strict: Raise `RemoteProtocolError` at the first `must` clause that the server does not keep. Otherwise, and
             for the other levels always, a `Violated` event is handed out and the session goes on.
         correlation_id: The `X-Correlation-ID` of the upgrade response, to be compared (HS-9).
+        asked: What the URL asked for, in revisions that take it from there (HS-13, HS-15).
         scanner: Measures the segments that are sent, for `media_seconds_sent`; None for a `MediaScanner`.
         check_segments: Refuse locally what the contract does not allow (SEG-2, SEG-10), before it is sent.
         ready_timeout: How long to wait for `session.ready`, in seconds; then the session is closed (RDY-1).
         drain_grace: How long to wait for the answer to `session.close`, and how much longer than announced for
-            the drain, in seconds; then the session is closed (CLS-1).
+            the drain, in seconds; then the session is closed (CLS-1). In revisions without `session.close`, for how
+            long the server must have been silent after `end`.
     """
 
     def __init__(
@@ -64,23 +67,33 @@ class ClientSession:
         revision: Revision = V1,
         strict: bool = False,
         correlation_id: str | None = None,
+        asked: m.SessionConfig | None = None,
         scanner: SegmentScanner | None = None,
         check_segments: bool = True,
         ready_timeout: float = 30.0,
         drain_grace: float = 10.0,
     ) -> None:
-        self._automaton = client_automaton()
+        self._revision = revision
+        self._automaton = client_automaton(awaits_ready=revision.announces)
         self._codec = Codec(revision)
         self._rules = ServerRules(revision, correlation_id)
         self._rules.errors.segments_sent = 0
-        self._ledger = SegmentLedger()
-        self._scanner = scanner if scanner is not None else MediaScanner()
+        if asked is not None:
+            options = revision.contract.supported_session_config_options
+            self._rules.config.in_force = consolidate(asked, options)
+        self._ledger = SegmentLedger(revision=revision)
+        self._scanner = scanner if scanner is not None else MediaScanner(revision.contract)
+        self._expect_media(self.config)
         self._measuring = False
         self._close_if_refused = False
         self._strict = strict
         self._check_segments = check_segments
         self._drain_grace = drain_grace
-        self._deadline: float | None = now + ready_timeout
+        self._deadline: float | None = None
+        if revision.announces:
+            self._deadline = now + ready_timeout
+        else:
+            self._rules.contract = self._ledger.contract = revision.contract
         self._events: deque[ClientEvent] = deque()
         self._to_send: deque[ToSend] = deque()
         self._held: list[TextToSend] = []
@@ -95,7 +108,10 @@ class ClientSession:
 
     @property
     def contract(self) -> m.SessionReady | None:
-        """The server's contract, None before `session.ready` (RDY-2)."""
+        """The server's contract, None before `session.ready` (RDY-2).
+
+        In revisions without `session.ready`, the limits that the documents give.
+        """
         return self._rules.contract
 
     @property
@@ -140,21 +156,35 @@ class ClientSession:
 
     # -- what the owner wants -----------------------------------------------------------------------
 
-    def send_config(self, include: Sequence[str] = (), *, goal_dimensions: Sequence[str] | None = None) -> None:
-        """Send a session config; it replaces the one before whole (CFG-1, CFG-4).
+    def send_config(
+        self,
+        include: Sequence[str] = (),
+        *,
+        goal_dimensions: Sequence[str] | None = None,
+        model: str | None = None,
+        audio_format: m.AudioFormat | None = None,
+    ) -> None:
+        """Send a session config; it replaces the one before whole, but for model and audio format (CFG-1, CFG-4).
 
         In the middle of a segment the config waits for the end of it: WebSocket messages do not interleave.
 
         Args:
             include: The conversation-quality sections wanted (CFG-3).
             goal_dimensions: The dimensions that feedback is wanted for; None for no feedback (CFG-6).
+            model: The model wanted; None for the one in force. Only before the first segment (CFG-7).
+            audio_format: The format of raw audio; None for what is in force. Only before the first segment (CFG-8).
 
         Raises:
-            LocalProtocolError: If the session is over.
+            LocalProtocolError: If the session is over, if this revision has no such config, or if it comes too late.
         """
-        config = m.SessionConfig(include, goal_dimensions)
+        config = m.SessionConfig(include, goal_dimensions, model, audio_format)
+        self._refuse_locally(unwritable(config, self._revision))
+        if self._ledger.number and (model or audio_format):
+            what = "model and audio format are fixed once the first segment was sent; open a new session"
+            self._refuse_locally(Finding(clause("CFG-7" if model else "CFG-8"), what))
         self._step_locally(ClientTrigger.SEND_CONFIG)
         self._rules.config.note(config)
+        self._expect_media(config)
         text = TextToSend(self._codec.encode_client(config))
         if self._ledger.under_way:
             self._held.append(text)
@@ -178,7 +208,7 @@ class ClientSession:
         self.check_segment(len(data) if begins else self._ledger.size + len(data), final=final)
         self._step_locally(ClientTrigger.SEND_SEGMENT)
         if begins:
-            self._rules.errors.segments_sent = self._ledger.begin()
+            self._rules.begin_segment(self._ledger.begin())
             self._scanner.begin(self._ledger.number)
             self._measuring = True
         self._ledger.add(len(data))
@@ -186,6 +216,7 @@ class ClientSession:
             self._measuring = self._scanner.feed(data) is None
         if final:
             self._ledger.finish()
+            self._rules.finish_segment(self._ledger.size)
             media = self._scanner.finish() if self._measuring else None
             if isinstance(media, SegmentMedia):
                 self._ledger.accept(media.seconds)
@@ -212,6 +243,9 @@ class ClientSession:
     def end(self, now: float, *, or_close: bool = False) -> None:
         """Ask for a graceful close: the server finishes what it accepted, says `session.ended`, and closes (CLS-1).
 
+        In revisions without `session.close` this side closes by itself: when everything was said about every segment
+        (STS-1), or when the server has said nothing for `drain_grace`.
+
         Args:
             now: The present moment, in seconds.
             or_close: Close at once if the server does not know `session.close` and refuses it as a broken config.
@@ -224,6 +258,10 @@ class ClientSession:
         if self._ledger.under_way:
             what = f"segment {self._ledger.number} is not finished; send its last piece with final=True first"
             self._refuse_locally(Finding(clause("CLS-1"), what))
+        if not self._revision.drains:
+            self._step_locally(ClientTrigger.FINISH)
+            self._go_on_finishing(now)
+            return
         self._step_locally(ClientTrigger.SEND_SESSION_CLOSE)
         self._rules.config.note(m.SessionClose())
         self._deadline = now + self._drain_grace
@@ -278,6 +316,8 @@ class ClientSession:
         self._events.append(envelope)
         if trigger is not ClientTrigger.RECEIVE_REPORT and (refusal is None or self.state is not state):
             self._note(message, trigger, now)
+        if self.state is ClientState.FINISHING:
+            self._go_on_finishing(now)
         if found:
             self._blame(found, text, state)
 
@@ -318,9 +358,14 @@ class ClientSession:
         if self._deadline is None or now < self._deadline:
             return
         state = self.state
-        clause_id, what = _OVERDUE[state]
-        self.close(1000, "timed out")
-        self._blame([Finding(clause(clause_id), what)], None, state)
+        if state is ClientState.FINISHING:
+            pending = ", ".join(str(number) for number in self._rules.status.pending)
+            found = [Finding(clause("STS-1"), f"nothing came of segment {pending} any more")] if pending else []
+        else:
+            clause_id, what = _OVERDUE[state]
+            found = [Finding(clause(clause_id), what)]
+        self.close(1000, "timed out" if found else "")
+        self._blame(found, None, state)
 
     def events(self) -> list[ClientEvent]:
         """Drain what happened, oldest first."""
@@ -361,6 +406,19 @@ class ClientSession:
         elif self.state in _OVERDUE:
             drain = message.max_drain_seconds if isinstance(message, m.SessionClosing) else 0
             self._deadline = now + drain + self._drain_grace
+
+    def _expect_media(self, config: m.SessionConfig) -> None:
+        """Expect of segments what the server will, if it accepts this config; a model not known here takes anything."""
+        wanted = consolidate(config, self._rules.config.options, self.config)
+        known = [model for model in self._revision.models if wanted.model in (None, model.name)]
+        self._scanner.expect(ExpectedMedia(known[0].tracks if known else (), wanted.audio_format))
+
+    def _go_on_finishing(self, now: float) -> None:
+        """Close when the server has nothing more to say; where it does not tell, when it has been silent for long."""
+        if self._revision.emission is Emission.SEGMENTS and not self._rules.status.pending:
+            self.close()
+        else:
+            self._deadline = now + self._drain_grace
 
     def _end_with(self, trigger: ClientTrigger, code: int, reason: str) -> None:
         state = self.state

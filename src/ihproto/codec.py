@@ -28,24 +28,17 @@ class Envelope:
 
     Attributes:
         message: What it says; `Unknown` when its type is newer than the revision.
-        type: Its `type` on the wire.
-        timestamp: When the server sent it, ISO 8601 UTC, as sent.
-        correlation_id: The session's id, the same in every envelope (ENV-2).
+        type: Its `type` on the wire; in v0 and v0.2, its `status`.
+        timestamp: When the server sent it, ISO 8601 UTC, as sent; None in revisions that do not say.
+        correlation_id: The session's id, the same in every envelope (ENV-2); None in revisions that do not say.
         raw: The text exactly as it arrived.
     """
 
     message: m.ServerMessage | m.Unknown
     type: str
-    timestamp: str
-    correlation_id: str
+    timestamp: str | None
+    correlation_id: str | None
     raw: str = attrs.field(repr=False)
-
-
-class _Outline(msgspec.Struct, gc=False):
-    type: str
-    timestamp: str
-    correlation_id: str
-    data: msgspec.Raw
 
 
 class Codec:
@@ -57,9 +50,14 @@ class Codec:
 
     def __init__(self, revision: Revision = V1) -> None:
         self.revision = revision
-        self._outline = msgspec.json.Decoder(_Outline)
-        self._messages: dict[str, msgspec.json.Decoder[Any]] = {
-            type_: msgspec.json.Decoder(cls) for type_, cls in revision.server_messages.items()
+        framing = revision.framing
+        members: list[tuple[str, type]] = [(name, str) for name in (framing.discriminator, *framing.members)]
+        if framing.payload is not None:
+            members.append((framing.payload, msgspec.Raw))
+        self._outline: msgspec.json.Decoder[Any] = msgspec.json.Decoder(msgspec.defstruct("Outline", members, gc=False))
+        self._messages: dict[str, tuple[msgspec.json.Decoder[Any], ...]] = {
+            type_: tuple(msgspec.json.Decoder(cls) for cls in classes)
+            for type_, classes in revision.server_messages.items()
         }
         self._object = msgspec.json.Decoder(dict[str, msgspec.Raw])
         self._text = msgspec.json.Decoder(str)
@@ -75,32 +73,47 @@ class Codec:
             The envelope, with `Unknown` as its message when the type is not of this revision (ENV-3).
 
         Raises:
-            MalformedMessage: If the text is no envelope (ENV-1), or its data lacks a field or holds a wrong type
-                (the clause of that message).
+            MalformedMessage: If the text is no message of a server (ENV-1, STS-1), or lacks a field or holds a wrong
+                type (the clause of that message).
         """
+        framing = self.revision.framing
         try:
             outline = self._outline.decode(text)
         except (msgspec.DecodeError, UnicodeEncodeError, RecursionError) as error:
-            raise _malformed("ENV-1", error, "$") from None
-        decoder = self._messages.get(outline.type)
-        message: m.ServerMessage | m.Unknown
-        if decoder is None:
-            message = m.Unknown(bytes(outline.data).decode())
-        else:
+            raise _malformed(framing.clause_id, error, "$") from None
+        type_: str = getattr(outline, framing.discriminator)
+        body: msgspec.Raw | str = text if framing.payload is None else getattr(outline, framing.payload)
+        return Envelope(
+            self._decode_message(type_, body),
+            type_,
+            getattr(outline, "timestamp", None),
+            getattr(outline, "correlation_id", None),
+            text,
+        )
+
+    def _decode_message(self, type_: str, body: msgspec.Raw | str) -> m.ServerMessage | m.Unknown:
+        decoders = self._messages.get(type_)
+        if decoders is None:
+            return m.Unknown(body if isinstance(body, str) else bytes(body).decode())
+        first: Exception | None = None
+        for decoder in decoders:
             try:
-                message = decoder.decode(outline.data)
+                message: m.ServerMessage = decoder.decode(body)
             except (msgspec.DecodeError, RecursionError) as error:
-                clause_id = self.revision.server_messages[outline.type].clause_id
-                raise _malformed(clause_id, error, "$.data", outline.type) from None
-        return Envelope(message, outline.type, outline.timestamp, outline.correlation_id, text)
+                first = first or error
+            else:
+                return message
+        assert first is not None
+        root = "$" if self.revision.framing.payload is None else f"$.{self.revision.framing.payload}"
+        raise _malformed(self.revision.server_messages[type_][0].clause_id, first, root, type_)
 
     def encode_server(self, message: m.ServerMessage, *, timestamp: str, correlation_id: str) -> str:
-        """Encode what a server says, in its envelope (ENV-1).
+        """Encode what a server says, in the framing of the revision (ENV-1, STS-1).
 
         Args:
             message: What to say.
-            timestamp: ISO 8601 UTC, for example `2025-01-01T00:00:00.000000Z`.
-            correlation_id: The session's id.
+            timestamp: ISO 8601 UTC, for example `2025-01-01T00:00:00.000000Z`; left out where the revision has none.
+            correlation_id: The session's id; left out where the revision has none.
 
         Returns:
             The text of one text message.
@@ -108,13 +121,16 @@ class Codec:
         Raises:
             ValueError: If a number is not finite.
         """
-        envelope = {
-            "type": message.type,
-            "timestamp": timestamp,
-            "correlation_id": correlation_id,
-            "data": _plain(message),
-        }
-        return msgspec.json.encode(envelope).decode()
+        framing = self.revision.framing
+        text: dict[str, Any] = {framing.discriminator: message.type}
+        for name in framing.members:
+            text[name] = timestamp if name == "timestamp" else correlation_id
+        plain = _plain(message)
+        if framing.payload is None:
+            text.update(plain)
+        else:
+            text[framing.payload] = plain
+        return msgspec.json.encode(text).decode()
 
     def decode_client(self, text: str) -> m.SessionConfig | m.SessionClose:
         """Decode what a client sent as text.
@@ -133,7 +149,7 @@ class Codec:
             keys = self._object.decode(text)
         except (msgspec.DecodeError, UnicodeEncodeError, RecursionError) as error:
             raise _malformed("CFG-1", error, "$") from None
-        if "type" in keys and self._is_close(keys["type"]):
+        if self.revision.drains and "type" in keys and self._is_close(keys["type"]):
             return m.SessionClose()
         allowed = self.revision.config_keys
         for key in keys:

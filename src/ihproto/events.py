@@ -27,12 +27,14 @@ class Window:
         start: Where it begins, in media seconds.
         end: Where it ends, in media seconds.
         final: True for the remainder that is analysed when the session drains.
+        segment: The number of the segment that it is, in revisions that report segment by segment (STS-1).
     """
 
     index: int
     start: float
     end: float
     final: bool = False
+    segment: int | None = None
 
 
 # -- both roles ---------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ must get through (ENV-3), and it is the rule book that says what it thinks of it
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Annotated, ClassVar, TypeAlias
+from typing import Annotated, ClassVar, Literal, Self, TypeAlias
 
 import attrs
 import msgspec
@@ -53,16 +53,40 @@ def _names(values: Iterable[str]) -> tuple[str, ...]:
 
 
 @attrs.frozen
+class AudioFormat:
+    """Declares that segments are raw audio instead of container media (CFG-8).
+
+    Attributes:
+        encoding: Always `pcm_s16le`, signed 16-bit little-endian samples.
+        sample_rate: Samples a second, 16000 or 24000.
+        channels: Always 1.
+    """
+
+    encoding: Literal["pcm_s16le"] = "pcm_s16le"
+    sample_rate: Literal[16000, 24000] = 16000
+    channels: Literal[1] = 1
+
+    @property
+    def bytes_per_second(self) -> int:
+        """How many bytes a second of it takes."""
+        return self.sample_rate * self.channels * 2
+
+
+@attrs.frozen
 class SessionConfig(ClientMessage):
     """The session's configuration; it replaces the one before (CFG-1, CFG-4).
 
     Attributes:
         include: The conversation-quality sections wanted (CFG-3).
         goal_dimensions: The dimensions that feedback is wanted for, None for no feedback (CFG-6).
+        model: The model wanted, None for the one in force (CFG-7).
+        audio_format: The format of raw audio, None for what is in force (CFG-8).
     """
 
     include: tuple[str, ...] = attrs.field(default=(), converter=_names)
     goal_dimensions: tuple[str, ...] | None = attrs.field(default=None, converter=attrs.converters.optional(_names))
+    model: str | None = None
+    audio_format: AudioFormat | None = None
 
 
 @attrs.frozen
@@ -402,13 +426,195 @@ class Error(ServerMessage):
     link: str | None = None
     segment: Integer | None = None
 
+    @classmethod
+    def tell(cls, error: Error) -> Self | None:
+        """The message that tells this error."""
+        return cls(error.code, error.message, error.link, error.segment)
+
+
+# -- from the server: one message a window --------------------------------------------------------
+
+
+@attrs.frozen
+class WindowSignals(ServerMessage):
+    """The signals of one window, in the revision that reports window by window (WIN-3).
+
+    Attributes:
+        signals: The signals, each with the span of the window.
+    """
+
+    type: ClassVar[str] = "signal.detected"
+    clause_id: ClassVar[str] = "WIN-3"
+
+    signals: tuple[SignalSpan, ...]
+
+
+@attrs.frozen
+class WindowSignal(ServerMessage):
+    """One signal of one window: a later flavour of `WindowSignals`, on the way to lifecycles.
+
+    Attributes:
+        signal_type: Which signal, for example `agreement` (SIG-6).
+        start: When it began, in media seconds.
+        end: When it ended, in media seconds.
+        probability: `low`, `medium` or `high`.
+        rationale: Why the analysis thinks so.
+    """
+
+    type: ClassVar[str] = "signal.detected"
+    clause_id: ClassVar[str] = "WIN-3"
+
+    signal_type: str
+    start: Number
+    end: Number
+    probability: str | None = None
+    rationale: str | None = None
+
+
+@attrs.frozen
+class WindowEngagement(ServerMessage):
+    """The engagement of one window.
+
+    Attributes:
+        state: `engaged`, `neutral` or `disengaged` (ENG-3).
+        start: Where the window begins, in media seconds.
+        end: Where it ends, in media seconds.
+    """
+
+    type: ClassVar[str] = "engagement.updated"
+    clause_id: ClassVar[str] = "WIN-3"
+
+    state: str
+    start: Number
+    end: Number
+
+
+# -- from the server: one result a segment --------------------------------------------------------
+
+
+@attrs.frozen
+class SegmentProcessing(ServerMessage):
+    """A segment has arrived and is being analysed (STS-1).
+
+    Attributes:
+        segment: The number of the segment.
+        bytes: Its size, in bytes.
+    """
+
+    type: ClassVar[str] = "processing"
+    clause_id: ClassVar[str] = "STS-1"
+
+    segment: Integer
+    bytes: Integer
+
+
+@attrs.frozen
+class SegmentSignals(ServerMessage):
+    """The signals that were found in a segment (STS-1, STS-2).
+
+    Attributes:
+        segment: The number of the segment.
+        signals: The signals in this segment.
+    """
+
+    type: ClassVar[str] = "result"
+    clause_id: ClassVar[str] = "STS-1"
+
+    segment: Integer
+    signals: tuple[SignalSpan, ...]
+
+
+@attrs.frozen
+class SegmentResult(ServerMessage):
+    """All that was found in a segment (STS-1, STS-3).
+
+    Attributes:
+        segment: The number of the segment.
+        signals: The signals in this segment.
+        engagement_state: The levels of engagement in this segment; None where nothing is known.
+        conversation_quality: The scores, in the sections asked for; None when none was.
+    """
+
+    type: ClassVar[str] = "result"
+    clause_id: ClassVar[str] = "STS-1"
+
+    segment: Integer
+    signals: tuple[SignalSpan, ...]
+    engagement_state: tuple[EngagementSpan, ...] | None = None
+    conversation_quality: ConversationQuality | None = None
+
+
+@attrs.frozen
+class SegmentCompleted(ServerMessage):
+    """Nothing more will be said about a segment (STS-1).
+
+    Attributes:
+        segment: The number of the segment.
+    """
+
+    type: ClassVar[str] = "completed"
+    clause_id: ClassVar[str] = "STS-1"
+
+    segment: Integer
+
+
+@attrs.frozen
+class SegmentFailed(ServerMessage):
+    """A segment was refused, or its analysis failed; nothing more will be said about it (STS-1).
+
+    Attributes:
+        segment: The number of the segment.
+        error_id: The error id, for example `ih6002`.
+        message: What went wrong, for a person.
+        link: Where the documentation explains it.
+    """
+
+    type: ClassVar[str] = "error"
+    clause_id: ClassVar[str] = "STS-1"
+    nullable: ClassVar[frozenset[str]] = frozenset({"link"})
+
+    segment: Integer
+    error_id: str
+    message: str
+    link: str | None = None
+
+    @classmethod
+    def tell(cls, error: Error) -> Self | None:
+        """The message that tells this error; None when it is about no segment, which this revision cannot tell."""
+        return cls(error.segment, error.code, error.message, error.link) if error.segment is not None else None
+
+
+@attrs.frozen
+class SegmentFailedText(ServerMessage):
+    """A segment was refused, or its analysis failed, told in one sentence (STS-1, STS-4).
+
+    Attributes:
+        segment: The number of the segment.
+        error: What went wrong.
+    """
+
+    type: ClassVar[str] = "error"
+    clause_id: ClassVar[str] = "STS-1"
+
+    segment: Integer
+    error: str
+
+    @classmethod
+    def tell(cls, error: Error) -> Self | None:
+        """The message that tells this error; None when it is about no segment, which this revision cannot tell."""
+        return cls(error.segment, error.message) if error.segment is not None else None
+
+
+#: The messages that tell an error, in the different revisions.
+ErrorMessage: TypeAlias = Error | SegmentFailed | SegmentFailedText
+
 
 @attrs.frozen
 class Unknown:
-    """An envelope of a type that this revision does not know; never an error (ENV-3).
+    """A message of a type that this revision does not know; never an error (ENV-3).
 
     Attributes:
-        data: The JSON text of its `data`, untouched.
+        data: The JSON text of its `data`, untouched; in revisions without `data`, of the whole message.
     """
 
     data: str

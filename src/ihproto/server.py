@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Any
@@ -22,7 +22,7 @@ from typing import Any
 import attrs
 
 from ihproto import messages as m
-from ihproto.analysis import EngagementTracker, QualityCadence, SignalLifecycle, WindowAnalysis, WindowPlanner
+from ihproto.analysis import Pacing, WindowAnalysis, WindowPlanner, make_reporter
 from ihproto.analysis.quality import ENGAGEMENT_SCORES
 from ihproto.automata import ServerState, ServerTrigger, server_automaton
 from ihproto.clauses import Level, clause
@@ -46,11 +46,11 @@ from ihproto.events import (
     Window,
     WindowReady,
 )
-from ihproto.media import MediaScanner, SegmentFault, SegmentScanner
-from ihproto.revisions import ENGAGEMENT_STATES, INCLUDE_OVERALL, INCLUDE_TIMELINE, V1, Revision
+from ihproto.media import ExpectedMedia, MediaScanner, SegmentFault, SegmentScanner
+from ihproto.revisions import ENGAGEMENT_STATES, V1, Emission, Model, Revision
 from ihproto.rules import ActiveSignal, SegmentLedger, ServerRules
 from ihproto.rules.close import judge_close
-from ihproto.rules.config import CONFIG_REFUSED, consolidate, unsupported
+from ihproto.rules.config import CONFIG_REFUSED, consolidate, read_query, unsupported
 from ihproto.rules.contract import judge_contract
 
 _CLIENT_SHUTDOWN = "client_shutdown"
@@ -61,6 +61,8 @@ _TRIGGERS: Mapping[type, ServerTrigger] = {
     m.SessionClosing: ServerTrigger.SEND_CLOSING,
     m.SessionEnded: ServerTrigger.SEND_ENDED,
     m.Error: ServerTrigger.SEND_ERROR,
+    m.SegmentFailed: ServerTrigger.SEND_ERROR,
+    m.SegmentFailedText: ServerTrigger.SEND_ERROR,
 }
 
 
@@ -96,6 +98,7 @@ class ServerSettings:
         max_drain_seconds: How long a drain may take; what is not analysed then is reported as dropped (CLS-1, COV-1).
         max_text_bytes: The longest text message, in bytes of UTF-8; a longer one is refused as `ih6001`.
         segment_data: Hand out the bytes of segments as `SegmentData` events.
+        unavailable_models: Models that nothing can serve at the moment (HS-13).
     """
 
     contract: m.SessionReady | None = attrs.field(default=None, validator=_possible)
@@ -106,9 +109,15 @@ class ServerSettings:
     max_drain_seconds: float = attrs.field(default=30, validator=_positive)
     max_text_bytes: int = attrs.field(default=64 * 1024, validator=_positive)
     segment_data: bool = False
+    unavailable_models: frozenset[str] = attrs.field(default=frozenset(), converter=frozenset)
 
     def __attrs_post_init__(self) -> None:
         WindowPlanner(self.window_seconds, self.window_advance_seconds)
+
+    @property
+    def pacing(self) -> Pacing:
+        """How media is cut for analysis."""
+        return Pacing(self.window_seconds, self.window_advance_seconds, self.period_seconds, self.engagement_scores)
 
 
 class ServerSession:
@@ -122,6 +131,7 @@ class ServerSession:
         started_at: The present moment by the wall clock, with a time zone; timestamps count from here (ENV-1).
         settings: What the server promises and how it analyses.
         revision: The revision of the protocol to speak.
+        query: Names and values of the query of the URL; some revisions take configuration from it (HS-13, HS-15).
         scanner: Measures segments and judges their media; None for a `MediaScanner` with the contract's limits.
     """
 
@@ -133,6 +143,7 @@ class ServerSession:
         started_at: datetime,
         settings: ServerSettings | None = None,
         revision: Revision = V1,
+        query: Iterable[tuple[str, str]] = (),
         scanner: SegmentScanner | None = None,
     ) -> None:
         if started_at.utcoffset() != timedelta(0):
@@ -140,19 +151,18 @@ class ServerSession:
         self.correlation_id = correlation_id
         self.settings = settings if settings is not None else ServerSettings()
         self.contract = self.settings.contract or revision.contract
+        self.revision = revision
+        self._options = self.contract.supported_session_config_options
+        self._asked = read_query(revision, query)
         self._automaton = server_automaton()
         self._codec = Codec(revision)
         self._rules = ServerRules(revision)
         self._rules.errors.segments_sent = 0
-        self._rules.config.options = self.contract.supported_session_config_options
-        self._ledger = SegmentLedger(self.contract)
+        self._rules.config.options = self._options
+        self._ledger = SegmentLedger(self.contract, revision)
         self._scanner = scanner if scanner is not None else MediaScanner(self.contract)
-        self._planner = WindowPlanner(self.settings.window_seconds, self.settings.window_advance_seconds)
-        self._lifecycle = SignalLifecycle()
-        self._engagement = EngagementTracker()
-        self._quality = QualityCadence(self.settings.period_seconds, self.settings.engagement_scores)
+        self._reporter = make_reporter(revision, self.settings.pacing)
         self._outstanding: deque[Window] = deque()
-        self._covered_until = 0.0
         self._discarding = False
         self._opened_at = now
         self._started_at = started_at
@@ -178,6 +188,11 @@ class ServerSession:
     def config(self) -> m.SessionConfig:
         """The configuration in force (CFG-2)."""
         return self._rules.config.in_force
+
+    @property
+    def model(self) -> Model:
+        """What analyses this session (CFG-7)."""
+        return self.revision.model(self.config.model)
 
     @property
     def signals(self) -> Mapping[str, ActiveSignal]:
@@ -206,12 +221,31 @@ class ServerSession:
     # -- what the owner wants -----------------------------------------------------------------------
 
     def open(self, now: float) -> None:
-        """Establish the session: say `session.ready` with the contract (RDY-1, RDY-2).
+        """Establish the session: say `session.ready` with the contract, where the revision has it (RDY-1, RDY-2).
+
+        If the query asks for a model that there is not, or that nothing can serve, the session is refused instead
+        (HS-13).
 
         Raises:
             LocalProtocolError: If the session was opened, refused or closed already.
         """
-        self._say(self.contract, now)
+        wanted = self._asked.model
+        if wanted is not None and wanted not in (self._options.model or ()):
+            self.refuse(
+                "ih4005", now, message=f"there is no such model; there are {', '.join(self._options.model or ())}"
+            )
+            return
+        default = self._options.model[0] if self._options.model else None
+        config = consolidate(self._asked, self._options, m.SessionConfig(model=default))
+        if config.model in self.settings.unavailable_models:
+            self.refuse("ih1003", now)
+            return
+        if self.revision.announces:
+            self._say(self.contract, now)
+        else:
+            self._step(ServerTrigger.BEGIN)
+        self._rules.config.in_force = config
+        self._expect_media()
 
     def refuse(self, code: str, now: float, *, message: str | None = None) -> None:
         """Refuse the session: say why, and close, without `session.ready` (RDY-3, HS-11, HS-13).
@@ -239,18 +273,13 @@ class ServerSession:
         Raises:
             LocalProtocolError: If it is not that window's turn (SIG-4).
         """
-        window = self._take_window(analysis.window)
-        for message in self._lifecycle.apply(window, analysis.signals):
+        self._take_window(analysis.window)
+        for message in self._reporter.analysed(analysis, self.config.include):
             self._say(message, now)
-        engagement = self._engagement.apply(analysis.engagement)
-        if engagement is not None:
-            self._say(engagement, now)
-        self._close_periods(analysis, now)
-        self._covered_until = window.end
         self._end_when_drained(now)
 
     def drop_window(self, window: Window, now: float) -> None:
-        """Leave the oldest outstanding window without analysis, and say so (WIN-2, COV-1).
+        """Leave the oldest outstanding window without analysis, and say so (WIN-2, COV-1, STS-1).
 
         Args:
             window: The window that `outstanding` lists first.
@@ -260,17 +289,18 @@ class ServerSession:
             LocalProtocolError: If it is not that window's turn.
         """
         self._take_window(window)
-        if self._outstanding or self.state is not ServerState.DRAINING:
-            # What the windows after it cover as well is not lost yet.
-            self._say_dropped(min(window.start + self.settings.window_advance_seconds, window.end), now)
-        self._close_periods(WindowAnalysis(window), now)
+        if window.segment is not None:
+            self.send_error("ih1003", now, message="the analysis was left out", segment=window.segment)
+        last = self.state is ServerState.DRAINING and not self._outstanding
+        self._report_dropped(window, now, last=last)
         self._end_when_drained(now)
 
     def send_error(self, code: str, now: float, *, message: str | None = None, segment: int | None = None) -> m.Error:
         """Say that something went wrong (ERR-1).
 
-        An error whose id announces a close is followed by it (ERR-2), and so is any error that is said in place of
-        `session.ready` (RDY-3).
+        An error whose id announces a close is followed by it, unless it is about a segment (ERR-2), and so is any
+        error that is said in place of `session.ready` (RDY-3). In revisions in which an error is always about a
+        segment (STS-1), one that is about none is told by the close alone.
 
         Args:
             code: The error id.
@@ -289,8 +319,16 @@ class ServerSession:
             message = known.meaning if known is not None else "no details are known"
         error = m.Error(code, message, known.link if known is not None else None, segment)
         refuses = self.state is ServerState.OPENING
-        self._say(error, now)
-        close_code = known.close_code if known is not None else None
+        # What is wrong with one segment ends a session only where errors are about sessions in the first place.
+        closes = segment is None or self.revision.emission is not Emission.SEGMENTS
+        close_code = known.close_code if known is not None and closes else None
+        told = self.revision.error_message.tell(error)
+        if told is not None:
+            self._say(told, now)
+            self._forget_window(segment)
+        elif not refuses and close_code is None:
+            what = f"an error of revision {self.revision.id} is about a segment; say about which"
+            raise self._misuse(Finding(clause("STS-1"), what))
         if refuses or close_code is not None:
             self._error = error
             self.close(now, close_code if close_code is not None else _POLICY_VIOLATION, code)
@@ -345,6 +383,9 @@ class ServerSession:
         if len(text.encode(errors="surrogatepass")) > self.settings.max_text_bytes:
             self.refuse_text(now)
             return
+        if not self.revision.config_keys:
+            self._blame(Finding(clause("SEG-1"), "a text came; clients of this revision send segments only"), text)
+            return
         try:
             message = self._codec.decode_client(text)
         except MalformedMessage as error:
@@ -389,13 +430,15 @@ class ServerSession:
         if not self._discarding:
             oversize = self._ledger.add(len(data))
             if oversize is not None:
-                self._refuse_segment("ih6002", oversize.clause.id, oversize.what, now)
+                self._refuse_oversize(oversize, now, final=final)
             elif data:
                 fault = self._scanner.feed(data)
                 if self.settings.segment_data:
                     self._events.append(SegmentData(number, bytes(data)))
                 if fault is not None:
-                    self._refuse_segment(fault.code, fault.clause_id, fault.sentence(number), now)
+                    self._refuse_segment(
+                        fault.code, fault.clause_id, f"{fault.sentence(number)} ({fault.clause_id})", now
+                    )
         if final:
             self._finish_segment(now)
 
@@ -419,7 +462,8 @@ class ServerSession:
             return self._drain_until
         if self.state is not ServerState.OPEN:
             return None
-        return min(self._idle_at, self._expires_at)
+        deadline = min(self._idle_at, self._expires_at)
+        return deadline if deadline < math.inf else None
 
     def handle_timeout(self, now: float) -> None:
         """Act on the time: idle timeout (TMO-1), maximum duration (TMO-2), end of the drain (CLS-1)."""
@@ -428,7 +472,7 @@ class ServerSession:
             return
         if self.state is ServerState.DRAINING:
             while self._outstanding:
-                self._close_periods(WindowAnalysis(self._outstanding.popleft()), now)
+                self._report_dropped(self._outstanding.popleft(), now, last=True)
             self._end_when_drained(now)
             return
         code = "ih6004" if self._expires_at <= self._idle_at else "ih6003"
@@ -465,14 +509,15 @@ class ServerSession:
         self._automaton.step(ServerTrigger.RECEIVE_CONFIG)
         if not self._speaks:
             return
-        options = self.contract.supported_session_config_options
-        finding = unsupported(config, options)
+        finding = unsupported(config, self._options, self.revision, self.config, media_begun=self._ledger.number > 0)
         if finding is not None:
             self._refuse_config(finding, text, now)
             return
+        applied = consolidate(config, self._options, self.config)
         self._rules.config.note(config)
-        applied = consolidate(config, options)
-        self._say(m.SessionUpdated(applied.include, applied.goal_dimensions), now)
+        if self.revision.confirms:
+            self._say(m.SessionUpdated(applied.include, applied.goal_dimensions, applied.model), now)
+        self._expect_media()
         self._events.append(ConfigApplied(applied))
 
     def _refuse_config(self, finding: Finding, text: str | None, now: float) -> None:
@@ -496,7 +541,7 @@ class ServerSession:
         drain = max(0, min(self.settings.max_drain_seconds, self._expires_at - now))
         self._say(m.SessionClosing(drain), now)
         self._drain_until = now + drain
-        remainder = self._planner.remainder(self._ledger.media_seconds)
+        remainder = self._reporter.remainder(self._ledger.media_seconds)
         if remainder is not None:
             self._want(remainder)
         self._end_when_drained(now)
@@ -505,37 +550,54 @@ class ServerSession:
 
     def _begin_segment(self, now: float) -> None:
         number = self._ledger.begin()
-        self._rules.errors.segments_sent = number
+        self._rules.begin_segment(number)
         self._discarding = False
         refusal = self._automaton.step(ServerTrigger.RECEIVE_SEGMENT)
         if refusal is not None:
             self._blame(refusal, None)
-            self._refuse_segment(CONFIG_REFUSED, refusal.clause.id, f"segment {number}: {refusal.what}", now)
+            what = f"segment {number}: {refusal.what} ({refusal.clause.id})"
+            self._refuse_segment(CONFIG_REFUSED, refusal.clause.id, what, now)
         elif self._speaks:
             self._scanner.begin(number)
             self._events.append(SegmentStarted(number))
 
     def _finish_segment(self, now: float) -> None:
         undersize = self._ledger.finish()
+        self._rules.finish_segment(self._ledger.size)
         if self._discarding:
             return
         if undersize is not None:
-            self._refuse_segment("ih5004", undersize.clause.id, undersize.what, now)
+            what = f"{undersize.what} ({undersize.clause.id})"
+            self._refuse_segment("ih5004", undersize.clause.id, what, now)
             return
         media = self._scanner.finish()
         if isinstance(media, SegmentFault):
-            self._refuse_segment(media.code, media.clause_id, media.sentence(self._ledger.number), now)
+            what = f"{media.sentence(self._ledger.number)} ({media.clause_id})"
+            self._refuse_segment(media.code, media.clause_id, what, now)
             return
         start, end = self._ledger.accept(media.seconds)
         self._events.append(SegmentAccepted(self._ledger.number, self._ledger.size, start, end))
-        for window in self._planner.extend(end):
+        messages, windows = self._reporter.accepted(self._ledger.number, self._ledger.size, start, end)
+        for message in messages:
+            self._say(message, now)
+        for window in windows:
             self._want(window)
+
+    def _refuse_oversize(self, finding: Finding, now: float, *, final: bool) -> None:
+        """Refuse a segment that is too large: at once, or, where the error tells its size, at its end (STS-4)."""
+        text = self.revision.oversize_text
+        if text is None:
+            self._refuse_segment("ih6002", finding.clause.id, f"{finding.what} ({finding.clause.id})", now)
+        elif final:
+            self._rules.finish_segment(self._ledger.size)
+            what = text.format(size=self._ledger.size, limit=self.contract.max_segment_size_bytes)
+            self._refuse_segment("ih6002", finding.clause.id, what, now)
 
     def _refuse_segment(self, code: str, clause_id: str, what: str, now: float) -> None:
         """Say why a segment is refused, once, and drop what still comes of it; the session goes on (SEG-2)."""
         self._discarding = True
         number = self._ledger.number
-        error = self.send_error(code, now, message=f"{what} ({clause_id})", segment=number)
+        error = self.send_error(code, now, message=what, segment=number)
         self._events.append(SegmentRefused(number, error, clause_id))
 
     # -- windows --------------------------------------------------------------------------------------
@@ -551,30 +613,30 @@ class ServerSession:
             raise self._misuse(Finding(clause("SIG-4"), what))
         return self._outstanding.popleft()
 
-    def _close_periods(self, analysis: WindowAnalysis, now: float) -> None:
-        include = self.config.include
-        for period in self._quality.apply(analysis.window.end, analysis.quality, analysis.engagement):
-            if include:
-                overall = period.overall if INCLUDE_OVERALL in include else None
-                timeline = (period.entry,) if INCLUDE_TIMELINE in include else None
-                self._say(m.ConversationQualityUpdated(overall, timeline), now)
+    def _forget_window(self, segment: int | None) -> None:
+        """An error about a segment takes the place of its result (STS-1)."""
+        for window in self._outstanding:
+            if segment is not None and window.segment == segment:
+                self._outstanding.remove(window)
+                return
 
-    def _say_dropped(self, until: float, now: float) -> None:
-        if until > self._covered_until:
-            self._say(m.CoverageDropped((m.MediaRange(self._covered_until, until),)), now)
-            self._covered_until = until
+    def _report_dropped(self, window: Window, now: float, *, last: bool) -> None:
+        for message in self._reporter.dropped(window, self.config.include, last=last):
+            self._say(message, now)
 
     def _end_when_drained(self, now: float) -> None:
         """End the session when the drain has nothing more to wait for (CLS-1, SIG-7)."""
         if self.state is not ServerState.DRAINING or self._outstanding:
             return
-        self._say_dropped(self._planner.planned_until, now)
-        for message in self._lifecycle.end_all():
+        for message in self._reporter.conclude():
             self._say(message, now)
         self._say(m.SessionEnded(_CLIENT_SHUTDOWN), now)
         self.close(now)
 
     # -- inside -------------------------------------------------------------------------------------
+
+    def _expect_media(self) -> None:
+        self._scanner.expect(ExpectedMedia(self.model.tracks, self.config.audio_format))
 
     @property
     def _idle_at(self) -> float:
@@ -594,9 +656,7 @@ class ServerSession:
         refusal = self._automaton.refuses(trigger)
         if refusal is not None:
             raise self._misuse(refusal)
-        found: list[Finding] = []
-        self._rules.judge_message(message, found)
-        for finding in found:
+        for finding in self._rules.judge_message(message):
             if finding.clause.level is Level.MUST:
                 raise self._misuse(finding)
         self._step(trigger)

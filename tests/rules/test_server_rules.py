@@ -7,8 +7,7 @@ import pytest
 
 from ihproto import messages as m
 from ihproto.codec import Codec, Envelope
-from ihproto.errors import Finding
-from ihproto.revisions import V1
+from ihproto.revisions import V1, Model
 from ihproto.rules import ServerRules
 
 OVERALL, TIMELINE = "conversation_quality_overall", "conversation_quality_timeline"
@@ -54,7 +53,7 @@ def test_a_whole_session_keeps_every_clause() -> None:
         m.SignalEnded("agreement", 17),
         m.SessionEnded("client_shutdown"),
     ]
-    assert {type(message) for message in said} == set(V1.server_messages.values())
+    assert {type(message) for message in said} == set(V1.messages)
     assert judge(rules, *said) == [[]] * len(said)
     assert rules.contract == READY
     assert rules.config.options == READY.supported_session_config_options
@@ -134,15 +133,13 @@ def test_the_outside_and_the_inside_of_an_envelope_are_judged_together() -> None
 @pytest.mark.parametrize("message", [m.Unknown("{}"), m.Unknown("null")])
 def test_what_is_unknown_is_judged_by_its_envelope_alone(message: m.Unknown) -> None:
     rules = ServerRules()
-    found: list[Finding] = []
-    rules.judge_message(message, found)
-    assert found == []
+    assert rules.judge_message(message) == []
     assert rules.judge(Envelope(message, "mood.sensed", STAMP, "c-1", "")) == []
     assert [f.clause.id for f in rules.judge(Envelope(message, "mood.sensed", STAMP, "c-2", ""))] == ["ENV-2"]
 
 
 def test_the_revision_says_which_signals_are_documented() -> None:
-    revision = attrs.evolve(V1, signal_types=frozenset({"boredom"}))
+    revision = attrs.evolve(V1, models=(Model(None, ("video",), frozenset({"boredom"})),))
     assert judge(ServerRules(revision), READY, m.SignalDetected("boredom", 0), m.SignalDetected("stress", 0)) == [
         [],
         [],

@@ -2,22 +2,27 @@
 
 Media time is cut into overlapping windows (`windows`). Somebody, or something, analyses each window; the results go
 through the signal lifecycle (`lifecycle`), the engagement state (`engagement`) and the conversation-quality cadence
-(`quality`), and come out as messages. All of it is plain computation on media seconds.
+(`quality`), and come out as messages; which ones and when depends on the revision (`reporters`). All of it is plain
+computation on media seconds.
 """
 
 from ihproto.analysis.engagement import EngagementTracker
 from ihproto.analysis.lifecycle import SignalLifecycle
 from ihproto.analysis.quality import QualityCadence
+from ihproto.analysis.reporters import Pacing, Reporter, make_reporter
 from ihproto.analysis.reports import EngagementReport, QualityReport, SignalReport, WindowAnalysis
 from ihproto.analysis.windows import WindowPlanner
 
 __all__ = [
     "EngagementReport",
     "EngagementTracker",
+    "Pacing",
     "QualityCadence",
     "QualityReport",
+    "Reporter",
     "SignalLifecycle",
     "SignalReport",
     "WindowAnalysis",
     "WindowPlanner",
+    "make_reporter",
 ]

@@ -23,19 +23,34 @@ DEFAULT_SCORE = 50.0
 ENGAGEMENT_SCORES: Mapping[str, float] = MappingProxyType({"engaged": 70.0, "neutral": 50.0, "disengaged": 30.0})
 
 
-class _Mean:
+def contribution(
+    quality: QualityReport | None, engagement: EngagementReport | None, engagement_scores: Mapping[str, float]
+) -> tuple[float, ...] | None:
+    """What one analysis contributes: its scores, or else those of its engagement, or else nothing (CQI-4)."""
+    if quality is not None:
+        return quality.scores()
+    if engagement is not None:
+        return (engagement_scores[engagement.state],) * len(QUALITY_DIMENSIONS)
+    return None
+
+
+class QualityMean:
     """A mean of score vectors, weighted by seconds."""
 
     def __init__(self) -> None:
         self._weight = 0.0
         self._sums = [0.0] * len(QUALITY_DIMENSIONS)
 
-    def add(self, scores: tuple[float, ...], seconds: float) -> None:
+    def add(self, scores: tuple[float, ...] | None, seconds: float) -> None:
+        """Add what so many seconds contribute."""
+        if scores is None:
+            return
         self._weight += seconds
         for index, score in enumerate(scores):
             self._sums[index] += score * seconds
 
     def scores(self) -> QualityScores:
+        """The mean so far; 50 where nothing contributed."""
         means = [total / self._weight if self._weight else DEFAULT_SCORE for total in self._sums]
         return QualityScores(round(sum(means) / len(means), 1), *(round(mean, 1) for mean in means))
 
@@ -68,8 +83,8 @@ class QualityCadence:
         self._engagement_scores = engagement_scores
         self._index = 0
         self._until = 0.0
-        self._current = _Mean()
-        self._overall = _Mean()
+        self._current = QualityMean()
+        self._overall = QualityMean()
 
     def apply(
         self, until: float, quality: QualityReport | None, engagement: EngagementReport | None
@@ -84,24 +99,18 @@ class QualityCadence:
         """
         if until < self._until:
             raise ValueError(f"{until} s is before {self._until} s, the end of what was added last")
-        scores: tuple[float, ...] | None = None
-        if quality is not None:
-            scores = quality.scores()
-        elif engagement is not None:
-            scores = (self._engagement_scores[engagement.state],) * len(QUALITY_DIMENSIONS)
+        scores = contribution(quality, engagement, self._engagement_scores)
         closed = []
         while (boundary := (self._index + 1) * self._period) <= until:
             self._add(scores, boundary)
             entry = TimelineEntry(self._index * self._period, boundary, self._current.scores())
             closed.append(ClosedPeriod(entry, self._overall.scores()))
             self._index += 1
-            self._current = _Mean()
+            self._current = QualityMean()
         self._add(scores, until)
         return closed
 
     def _add(self, scores: tuple[float, ...] | None, until: float) -> None:
-        if scores is not None:
-            seconds = until - self._until
-            self._current.add(scores, seconds)
-            self._overall.add(scores, seconds)
+        self._current.add(scores, until - self._until)
+        self._overall.add(scores, until - self._until)
         self._until = until

@@ -6,7 +6,7 @@ tracks and times, `stream` keeps what continues what, and `judge` decides. `Nomi
 owner's word for the length of a segment.
 """
 
-from ihproto.media.interface import NominalScanner, SegmentFault, SegmentMedia, SegmentScanner
+from ihproto.media.interface import ExpectedMedia, NominalScanner, SegmentFault, SegmentMedia, SegmentScanner
 from ihproto.media.judge import CONTAINERS, SegmentPolicy, StreamSoFar, judge_segment
 from ihproto.media.scanner import MediaError, Track
 from ihproto.media.sniff import SNIFF_SIZE, Sniffed, sniff
@@ -15,6 +15,7 @@ from ihproto.media.stream import MediaScanner
 __all__ = [
     "CONTAINERS",
     "SNIFF_SIZE",
+    "ExpectedMedia",
     "MediaError",
     "MediaScanner",
     "NominalScanner",

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import attrs
 
 from ihproto.media.scanner import Gap, MediaError, Track
+from ihproto.messages import AudioFormat
 
 
 def _duration(instance: object, attribute: attrs.Attribute[Any], value: float) -> None:
@@ -80,8 +81,25 @@ class SegmentMedia:
         return self.end - self.start if self.start is not None and self.end is not None else 0.0
 
 
+@attrs.frozen
+class ExpectedMedia:
+    """What the segments of a session have to be.
+
+    Attributes:
+        tracks: The kinds of tracks that a container must have (SEG-7).
+        audio: The format of raw audio, when segments are that instead of containers (CFG-8).
+    """
+
+    tracks: tuple[str, ...] = ("video",)
+    audio: AudioFormat | None = None
+
+
 class SegmentScanner(Protocol):
     """Looks at the segments of one session, piece by piece, in order."""
+
+    def expect(self, expected: ExpectedMedia) -> None:
+        """Take note of what the segments from here on have to be; never in the middle of one."""
+        ...
 
     def begin(self, number: int) -> None:
         """Begin segment `number`, counted from 1; a segment before it that was not finished is abandoned."""
@@ -105,6 +123,9 @@ class NominalScanner:
 
     def __init__(self, seconds: float = 3.0) -> None:
         self._media = SegmentMedia(seconds)
+
+    def expect(self, expected: ExpectedMedia) -> None:
+        """Expect nothing."""
 
     def begin(self, number: int) -> None:
         """Begin a segment."""

@@ -15,6 +15,8 @@ from ihproto.messages import SessionReady
 #: What the service takes, in the documents' words (SEG-5).
 CONTAINERS = ("mp4", "avi", "mov", "mkv", "mpeg-ts", "mpeg-2-ts", "webm")
 
+#: The error for each kind of track that is missing (SEG-7).
+_MISSING = {"video": "ih5001", "audio": "ih5008"}
 
 _AS_THEY_ARE = "; send the file, or the recorder's chunks, as they are"
 _IN_ORDER = "; send the recorder's chunks in order, each once"
@@ -57,7 +59,11 @@ class StreamSoFar:
 
 
 def judge_segment(
-    contract: SessionReady, policy: SegmentPolicy, so_far: StreamSoFar, media: SegmentMedia
+    contract: SessionReady,
+    policy: SegmentPolicy,
+    so_far: StreamSoFar,
+    media: SegmentMedia,
+    tracks: tuple[str, ...] = ("video",),
 ) -> SegmentFault | None:
     """Judge a segment by its media.
 
@@ -66,6 +72,7 @@ def judge_segment(
         policy: How strictly to judge where the documents leave it open.
         so_far: What the accepted segments before it have shown.
         media: What was seen in it.
+        tracks: The kinds of tracks that it must have (SEG-7).
 
     Returns:
         Why it is refused, or None if it is accepted.
@@ -79,9 +86,9 @@ def judge_segment(
     if max(media.duration, media.seconds) > longest:
         what = f"is {max(media.duration, media.seconds):.2f} s long; the maximum is {longest:g} s"
         return SegmentFault("ih5004", "RDY-2", what)
-    if (media.tracks or media.tracks_known) and not any(track.kind == "video" for track in media.tracks):
-        only = ", only " + ", ".join(f"{track.kind} ({track.codec})" for track in media.tracks) if media.tracks else ""
-        return SegmentFault("ih5001", "SEG-7", f"has no video track{only}; record video as well")
+    missing = _judge_tracks(media, tracks)
+    if missing is not None:
+        return missing
     if media.has_header:
         return _judge_duration(contract, policy, media)
     return _judge_continuity(policy, so_far, media) or (
@@ -124,6 +131,17 @@ def _judge_broken(so_far: StreamSoFar, media: SegmentMedia, broken: MediaError) 
 def _prepended(media: SegmentMedia) -> str:
     article = "an" if media.container in ("mp4", "mkv") else "a"
     return f"has the header of {article} {media.container} file in front of a piece from the middle of one"
+
+
+def _judge_tracks(media: SegmentMedia, wanted: tuple[str, ...]) -> SegmentFault | None:
+    if not media.tracks and not media.tracks_known:
+        return None
+    for kind in wanted:
+        if not any(track.kind == kind for track in media.tracks):
+            there = ", ".join(f"{track.kind} ({track.codec})" for track in media.tracks)
+            only = f", only {there}" if there else ""
+            return SegmentFault(_MISSING[kind], "SEG-7", f"has no {kind} track{only}; record {kind} as well")
+    return None
 
 
 def _judge_continuity(policy: SegmentPolicy, so_far: StreamSoFar, media: SegmentMedia) -> SegmentFault | None:

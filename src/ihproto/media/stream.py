@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from ihproto.media.avi import AviScanner
-from ihproto.media.interface import SegmentFault, SegmentMedia
+from ihproto.media.interface import ExpectedMedia, SegmentFault, SegmentMedia
 from ihproto.media.isobmff import IsoScanner
 from ihproto.media.judge import SegmentPolicy, StreamSoFar, judge_segment
 from ihproto.media.matroska import MatroskaScanner
 from ihproto.media.mpegts import TransportStreamScanner
-from ihproto.media.scanner import MAX_PENDING, ContainerScanner, MediaError
+from ihproto.media.scanner import MAX_PENDING, ContainerScanner, MediaError, Track
 from ihproto.media.sniff import SNIFF_SIZE, Sniffed, sniff
-from ihproto.messages import SessionReady
+from ihproto.messages import AudioFormat, SessionReady
 from ihproto.revisions import V1
 
 #: What the beginning of decodable media looks like in the middle of a file: how many bytes before, and which.
@@ -58,6 +58,7 @@ class MediaScanner:
         self.so_far = StreamSoFar()
         self._contract = contract if contract is not None else V1.contract
         self._policy = policy if policy is not None else SegmentPolicy()
+        self._expected = ExpectedMedia()
         self._stream: ContainerScanner | None = None
         self._reset(0)
 
@@ -76,6 +77,10 @@ class MediaScanner:
         self._lost: tuple[int, int] | None = None
         self._searching = False
 
+    def expect(self, expected: ExpectedMedia) -> None:
+        """Take note of what the segments from here on have to be; never in the middle of one."""
+        self._expected = expected
+
     def begin(self, number: int) -> None:
         """Begin segment `number`, counted from 1; a segment before it that was not finished is abandoned."""
         self._reset(number)
@@ -84,6 +89,8 @@ class MediaScanner:
     def feed(self, data: bytes) -> SegmentFault | None:
         """Take the next piece; a fault refuses the segment at once, and no more of it is fed."""
         self._size += len(data)
+        if self._expected.audio is not None:
+            return None
         if self._sniffed is not None:
             self._scan(data)
         else:
@@ -95,6 +102,8 @@ class MediaScanner:
 
     def finish(self) -> SegmentMedia | SegmentFault:
         """Finish the segment."""
+        if self._expected.audio is not None:
+            return self._raw_audio(self._expected.audio)
         if self._sniffed is None:
             self._start()
         if self._scanner is not None and self._broken is None:
@@ -111,6 +120,17 @@ class MediaScanner:
         self.so_far = StreamSoFar(media.container, media.tracks, end, self._number)
         self._stream = self._scanner
         return media
+
+    def _raw_audio(self, audio: AudioFormat) -> SegmentMedia:
+        """Samples without a container: whatever their number, they are so many seconds (CFG-8)."""
+        start = self.so_far.end or 0.0
+        seconds = self._size / audio.bytes_per_second
+        track = Track("audio", audio.encoding)
+        self.media = SegmentMedia(
+            seconds, self._size, start=start, end=start + seconds, tracks=(track,), tracks_known=True
+        )
+        self.so_far = StreamSoFar(None, (track,), start + seconds, self._number)
+        return self.media
 
     @property
     def _hopeless(self) -> bool:
@@ -214,7 +234,7 @@ class MediaScanner:
     def _conclude(self) -> SegmentFault | None:
         self._head = self._tail = b""
         self.media = self._media()
-        return judge_segment(self._contract, self._policy, self.so_far, self.media)
+        return judge_segment(self._contract, self._policy, self.so_far, self.media, self._expected.tracks)
 
     def _media(self) -> SegmentMedia:
         foreign = self._sniffed.foreign if self._sniffed is not None else None

@@ -7,29 +7,106 @@ each answer must say, and which configuration is in force at any point of the st
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 import attrs
 
 from ihproto.clauses import clause
 from ihproto.errors import Finding
 from ihproto.messages import ConfigOptions, Error, SessionClose, SessionConfig, SessionUpdated
+from ihproto.revisions import INCLUDE_PARAMETER, MODEL_PARAMETER, V1, Revision
 
 #: The id of the error that answers a text which was not accepted (CFG-5).
 CONFIG_REFUSED = "ih6001"
 
 
-def consolidate(config: SessionConfig, options: ConfigOptions) -> SessionConfig:
-    """The configuration that is in force after `config` was accepted (CFG-4, CFG-5).
+def read_query(revision: Revision, query: Iterable[tuple[str, str]]) -> SessionConfig:
+    """The configuration that the URL asks for, as far as this revision takes it from there (HS-13, HS-15).
 
-    Values of `include` that the session does not support are dropped, and doubles with them.
+    Values that do not exist are kept: whether that matters is not the same for all of them.
     """
-    supported = [value for value in dict.fromkeys(config.include) if value in options.include]
-    return attrs.evolve(config, include=supported)
+    include: list[str] = []
+    model: str | None = None
+    for name, value in query:
+        if name == INCLUDE_PARAMETER and name in revision.query_keys:
+            include.append(value)
+        elif name == MODEL_PARAMETER and name in revision.query_keys:
+            model = value
+    return SessionConfig(include, model=model)
 
 
-def unsupported(config: SessionConfig, options: ConfigOptions) -> Finding | None:
-    """Why a config of the right shape cannot be accepted in this session, or None (CFG-6)."""
+def write_query(revision: Revision, config: SessionConfig) -> tuple[list[tuple[str, str]], SessionConfig]:
+    """The parameters with which the URL asks for a configuration, and what of it must be asked for in a message.
+
+    Args:
+        revision: The revision to speak.
+        config: What is wanted.
+
+    Returns:
+        Names and values for the query (HS-13, HS-15), and the rest as a configuration of its own.
+    """
+    query: list[tuple[str, str]] = []
+    if INCLUDE_PARAMETER in revision.query_keys:
+        query += [(INCLUDE_PARAMETER, value) for value in config.include]
+        config = attrs.evolve(config, include=())
+    if MODEL_PARAMETER in revision.query_keys and config.model is not None:
+        query.append((MODEL_PARAMETER, config.model))
+        config = attrs.evolve(config, model=None)
+    return query, config
+
+
+def consolidate(config: SessionConfig, options: ConfigOptions, in_force: SessionConfig | None = None) -> SessionConfig:
+    """The configuration that is in force after `config` was accepted (CFG-4, CFG-5, CFG-7, CFG-8).
+
+    Values of `include` that the session does not support are dropped, and doubles with them; model and audio format
+    stay as they were, where they are left out.
+    """
+    before = in_force if in_force is not None else SessionConfig()
+    return attrs.evolve(
+        config,
+        include=[value for value in dict.fromkeys(config.include) if value in options.include],
+        model=config.model if config.model is not None else before.model,
+        audio_format=config.audio_format if config.audio_format is not None else before.audio_format,
+    )
+
+
+def unwritable(config: SessionConfig, revision: Revision) -> Finding | None:
+    """Why this revision has no words for a config, or None (CFG-1, CFG-7)."""
+    if not revision.config_keys:
+        return Finding(clause("CFG-1"), f"revision {revision.id} has no session config")
+    for name in ("goal_dimensions", "model", "audio_format"):
+        if getattr(config, name) is not None and name not in revision.config_keys:
+            what = f"a session config of revision {revision.id} has no {name}"
+            return Finding(clause("CFG-7" if name == "model" else "CFG-5"), what, f"$.{name}")
+    return None
+
+
+def unsupported(
+    config: SessionConfig,
+    options: ConfigOptions,
+    revision: Revision = V1,
+    in_force: SessionConfig | None = None,
+    *,
+    media_begun: bool = False,
+) -> Finding | None:
+    """Why a config of the right shape cannot be accepted in this session, or None (CFG-6, CFG-7, CFG-8).
+
+    Args:
+        config: The config.
+        options: What the contract offers.
+        revision: The revision that is spoken.
+        in_force: The configuration before.
+        media_begun: Whether a segment has begun: then model and audio format are fixed.
+    """
+    before = in_force if in_force is not None else SessionConfig()
+    return (
+        _unsupported_goals(config, options)
+        or _unsupported_model(config, options, before, media_begun)
+        or _unsupported_audio(config, revision, before, media_begun)
+    )
+
+
+def _unsupported_goals(config: SessionConfig, options: ConfigOptions) -> Finding | None:
     if config.goal_dimensions is None:
         return None
     if options.goal_dimensions is None:
@@ -42,17 +119,54 @@ def unsupported(config: SessionConfig, options: ConfigOptions) -> Finding | None
     return None
 
 
+def _unsupported_model(
+    config: SessionConfig, options: ConfigOptions, before: SessionConfig, media_begun: bool
+) -> Finding | None:
+    if config.model is None or config.model == before.model:
+        return None
+    if config.model not in (options.model or ()):
+        offer = f"it offers {', '.join(options.model)}" if options.model else "it offers no choice"
+        return Finding(clause("CFG-7"), f"not a model of this session; {offer}", "$.model")
+    if media_begun:
+        return Finding(clause("CFG-7"), "the model is fixed once the first segment was sent", "$.model")
+    return None
+
+
+def _unsupported_audio(
+    config: SessionConfig, revision: Revision, before: SessionConfig, media_begun: bool
+) -> Finding | None:
+    audio = config.audio_format if config.audio_format is not None else before.audio_format
+    if audio is None:
+        return None
+    try:
+        model = revision.model(config.model if config.model is not None else before.model)
+    except KeyError:
+        # A model that this library does not know may take anything.
+        return None
+    if not model.raw_audio:
+        what = f"the model {model.name} takes no raw audio; select one that hears audio alone"
+        return Finding(clause("CFG-8"), what, "$.audio_format")
+    if media_begun and audio != before.audio_format:
+        return Finding(clause("CFG-8"), "the audio format is fixed once the first segment was sent", "$.audio_format")
+    return None
+
+
 class ConfigRules:
     """Follows what was asked in text and judges the answers.
 
+    Args:
+        revision: The revision that is spoken: not all of them confirm a config.
+
     Attributes:
-        in_force: The configuration that the server has confirmed last.
+        in_force: The configuration that the server has confirmed last; where it confirms none, the last one sent.
         options: What the contract offers; set when the contract is known.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, revision: Revision = V1) -> None:
         self.in_force = SessionConfig()
         self.options = ConfigOptions()
+        self._confirms = revision.confirms
+        self._before = SessionConfig()
         self._asked: deque[SessionConfig | SessionClose] = deque()
 
     @property
@@ -62,7 +176,10 @@ class ConfigRules:
 
     def note(self, message: SessionConfig | SessionClose) -> None:
         """Remember that the client sent this."""
-        self._asked.append(message)
+        if self._confirms:
+            self._asked.append(message)
+        elif isinstance(message, SessionConfig):
+            self._before, self.in_force = self.in_force, consolidate(message, self.options, self.in_force)
 
     def answers_close(self, error: Error) -> bool:
         """Tell whether this error is the refusal of `session.close`."""
@@ -70,8 +187,12 @@ class ConfigRules:
 
     def judge_error(self, error: Error) -> None:
         """Take a refusal as the answer to the oldest text (CFG-5)."""
-        if _answers_text(error) and self._asked:
+        if not _answers_text(error):
+            return
+        if self._asked:
             self._asked.popleft()
+        elif not self._confirms:
+            self.in_force = self._before
 
     def judge_closing(self, found: list[Finding]) -> None:
         """Judge `session.closing`: what was asked before it must have been answered before it (CFG-2)."""
@@ -89,14 +210,18 @@ class ConfigRules:
 
     def judge_updated(self, message: SessionUpdated, found: list[Finding]) -> None:
         """Judge `session.updated` against the config that it answers (CFG-2, CFG-4)."""
-        self.in_force = SessionConfig(include=message.include, goal_dimensions=message.goal_dimensions)
+        before = self.in_force
         asked = next((item for item in self._asked if isinstance(item, SessionConfig)), None)
+        expected = consolidate(asked, self.options, before) if asked is not None else before
+        # Which audio format is in force the message does not tell.
+        self.in_force = SessionConfig(
+            message.include, message.goal_dimensions, message.model or expected.model, expected.audio_format
+        )
         if asked is None:
             what = "session.updated answers nothing: no config was sent that has had no answer"
             found.append(Finding(clause("CFG-2"), what))
             return
         self._asked.remove(asked)
-        expected = consolidate(asked, self.options)
         if set(message.include) != set(expected.include):
             clause_id = "CFG-2" if asked.include else "CFG-4"
             what = f"the config in force should include {_list(expected.include)}, not {_list(message.include)}"
@@ -104,6 +229,9 @@ class ConfigRules:
         if set(message.goal_dimensions or ()) != set(expected.goal_dimensions or ()):
             what = "the goal dimensions in force are not those of the config"
             found.append(Finding(clause("CFG-6"), what, "$.data.goal_dimensions"))
+        if expected.model is not None and message.model != expected.model:
+            what = f"the model in force should be {expected.model}, not {(message.model or 'left out')[:40]}"
+            found.append(Finding(clause("CFG-7"), what, "$.data.model"))
 
     def judge_feedback(self, found: list[Finding]) -> None:
         """Judge `feedback.generated`: only goal dimensions enable it (CFG-6)."""

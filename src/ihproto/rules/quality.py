@@ -30,18 +30,12 @@ class QualityRules:
         if not config.include:
             found.append(Finding(clause("CQI-1"), "conversation quality came although no include flag is in force"))
             return
-        self._judge_presence("CQI-2", "overall", message.overall, INCLUDE_OVERALL in config.include, found)
-        self._judge_presence("CQI-3", "timeline", message.timeline, INCLUDE_TIMELINE in config.include, found)
+        judge_presence("CQI-2", "overall", message.overall, INCLUDE_OVERALL in config.include, "$.data", found)
+        judge_presence("CQI-3", "timeline", message.timeline, INCLUDE_TIMELINE in config.include, "$.data", found)
         if message.overall is not None:
-            _judge_scores(message.overall, "$.data.overall", found)
+            judge_scores(message.overall, "$.data.overall", found)
         if message.timeline is not None:
             self._judge_timeline(message.timeline, found)
-
-    def _judge_presence(self, clause_id: str, section: str, value: object, asked: bool, found: list[Finding]) -> None:
-        if asked and value is None:
-            found.append(Finding(clause(clause_id), f"{section} was asked for and is missing", "$.data"))
-        elif value is not None and not asked:
-            found.append(Finding(clause(clause_id), f"{section} was not asked for", f"$.data.{section}"))
 
     def _judge_timeline(self, timeline: tuple[TimelineEntry, ...], found: list[Finding]) -> None:
         if len(timeline) != 1:
@@ -57,10 +51,19 @@ class QualityRules:
                 what = f"the period begins at {entry.start} s, before the end of the last one, {last.end} s"
                 found.append(Finding(clause("CQI-1"), what, f"{place}.start"))
             self._last_period = entry
-            _judge_scores(entry.values, f"{place}.values", found)
+            judge_scores(entry.values, f"{place}.values", found)
 
 
-def _judge_scores(scores: QualityScores, path: str, found: list[Finding]) -> None:
+def judge_presence(clause_id: str, section: str, value: object, asked: bool, path: str, found: list[Finding]) -> None:
+    """Judge that a section is there exactly when it was asked for (CQI-2, CQI-3, STS-3)."""
+    if asked and value is None:
+        found.append(Finding(clause(clause_id), f"{section} was asked for and is missing", path))
+    elif value is not None and not asked:
+        found.append(Finding(clause(clause_id), f"{section} was not asked for", f"{path}.{section}"))
+
+
+def judge_scores(scores: QualityScores, path: str, found: list[Finding]) -> None:
+    """Judge one set of scores (CQI-5, CQI-6)."""
     for name in _SCORES:
         value = getattr(scores, name)
         if not 0 <= value <= 100:

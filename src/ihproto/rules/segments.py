@@ -5,10 +5,15 @@ from __future__ import annotations
 from ihproto.clauses import clause
 from ihproto.errors import Finding
 from ihproto.messages import SessionReady
+from ihproto.revisions import V1, Revision
 
 
 class SegmentLedger:
     """Counts the segments of one session while their pieces pass.
+
+    Args:
+        contract: The limits; None while they are not known.
+        revision: The revision whose clauses give the limits.
 
     Attributes:
         contract: The limits; None while they are not known.
@@ -18,8 +23,9 @@ class SegmentLedger:
         media_seconds: Seconds of media in all accepted segments (SEG-9).
     """
 
-    def __init__(self, contract: SessionReady | None = None) -> None:
+    def __init__(self, contract: SessionReady | None = None, revision: Revision = V1) -> None:
         self.contract = contract
+        self._too_small, self._too_large = revision.size_clauses
         self.number = 0
         self.size = 0
         self.under_way = False
@@ -33,28 +39,28 @@ class SegmentLedger:
         return self.number
 
     def add(self, size: int) -> Finding | None:
-        """Count a piece of `size` bytes; a finding says that the segment is over the limit with it (SEG-2)."""
+        """Count a piece of `size` bytes; a finding says that the segment is over the limit with it (SEG-2, SEG-3)."""
         self.size += size
         return self.oversize(self.size)
 
     def oversize(self, size: int) -> Finding | None:
-        """Say why a segment of `size` bytes is too large, or None (SEG-2)."""
+        """Say why a segment of `size` bytes is too large, or None (SEG-2, SEG-3)."""
         if self.contract is None or size <= self.contract.max_segment_size_bytes:
             return None
         limit = self.contract.max_segment_size_bytes
         what = f"{self._name} exceeds the limit of {limit:,} bytes; send shorter segments"
-        return Finding(clause("SEG-2"), what)
+        return Finding(clause(self._too_large), what)
 
     def undersize(self, size: int) -> Finding | None:
-        """Say why a segment of `size` bytes is too small, or None (SEG-10)."""
+        """Say why a segment of `size` bytes is too small, or None (SEG-3, SEG-10)."""
         smallest = max(1, self.contract.min_segment_size_bytes) if self.contract is not None else 1
         if size >= smallest:
             return None
         what = f"{self._name} has {size} bytes and the minimum is {smallest}; skip empty recorder output"
-        return Finding(clause("SEG-10"), what)
+        return Finding(clause(self._too_small if size else "SEG-10"), what)
 
     def finish(self) -> Finding | None:
-        """Finish the segment; a finding says that it is too small (SEG-10)."""
+        """Finish the segment; a finding says that it is too small (SEG-3, SEG-10)."""
         finding = self.undersize(self.size)
         self.under_way = False
         return finding

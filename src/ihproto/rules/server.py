@@ -9,7 +9,7 @@ from ihproto import messages as m
 from ihproto.clauses import clause
 from ihproto.codec import Envelope
 from ihproto.errors import Finding
-from ihproto.revisions import V1, Revision
+from ihproto.revisions import V1, Emission, Revision
 from ihproto.rules.config import ConfigRules
 from ihproto.rules.contract import judge_contract
 from ihproto.rules.coverage import judge_coverage
@@ -18,12 +18,14 @@ from ihproto.rules.envelope import EnvelopeRules
 from ihproto.rules.errors import ErrorRules
 from ihproto.rules.quality import QualityRules
 from ihproto.rules.signals import SignalRules
+from ihproto.rules.status import StatusRules
+from ihproto.rules.windows import WindowRules
 
 
 class ServerRules:
     """Judges what a server says in one session.
 
-    It needs to be told what the client sent (`config.note`, `errors.segments_sent`) as far as that matters.
+    It needs to be told what the client sent (`config.note`, `begin_segment`, `finish_segment`) as far as that matters.
 
     Args:
         revision: The revision that the server speaks.
@@ -37,12 +39,16 @@ class ServerRules:
     def __init__(self, revision: Revision = V1, correlation_id: str | None = None) -> None:
         self.contract: m.SessionReady | None = None
         self.ended: m.SessionEnded | None = None
-        self.envelope = EnvelopeRules(correlation_id)
-        self.config = ConfigRules()
+        self._revision = revision
+        self.envelope = EnvelopeRules(correlation_id, revision.framing)
+        self.config = ConfigRules(revision)
+        self.config.options = revision.contract.supported_session_config_options
         self.signals = SignalRules(revision)
         self.engagement = EngagementRules()
         self.quality = QualityRules()
         self.errors = ErrorRules()
+        self.status = StatusRules(revision)
+        windows = WindowRules(revision)
         self._judges: dict[type, Callable[[Any, list[Finding]], None]] = {
             m.SessionReady: self._judge_ready,
             m.SessionUpdated: self.config.judge_updated,
@@ -57,6 +63,15 @@ class ServerRules:
             m.CoverageDropped: judge_coverage,
             m.CoverageDegraded: judge_coverage,
             m.Error: self._judge_error,
+            m.WindowSignals: windows.judge_signals,
+            m.WindowSignal: windows.judge_signal,
+            m.WindowEngagement: windows.judge_engagement,
+            m.SegmentProcessing: self.status.judge_processing,
+            m.SegmentSignals: self.status.judge_signals,
+            m.SegmentResult: self._judge_result,
+            m.SegmentCompleted: self.status.judge_completed,
+            m.SegmentFailed: self.status.judge_failed,
+            m.SegmentFailedText: self.status.judge_failed_text,
         }
 
     def judge(self, envelope: Envelope) -> list[Finding]:
@@ -67,14 +82,33 @@ class ServerRules:
         """
         found: list[Finding] = []
         self.envelope.judge(envelope, found)
-        self.judge_message(envelope.message, found)
-        return found
+        return self.judge_message(envelope.message, found)
 
-    def judge_message(self, message: m.ServerMessage | m.Unknown, found: list[Finding]) -> None:
-        """Judge the next message of the session without its envelope."""
+    def judge_message(self, message: m.ServerMessage | m.Unknown, found: list[Finding] | None = None) -> list[Finding]:
+        """Judge the next message of the session without its envelope.
+
+        Args:
+            message: The message.
+            found: What was found before.
+
+        Returns:
+            What was found, as far as its clause holds in this revision.
+        """
+        found = found if found is not None else []
         judge = self._judges.get(type(message))
         if judge is not None:
             judge(message, found)
+        return [finding for finding in found if self._revision.id in finding.clause.revisions] if found else found
+
+    def begin_segment(self, number: int) -> None:
+        """Take note that the client has begun to send a segment."""
+        self.errors.segments_sent = number
+        if self._revision.emission is Emission.SEGMENTS:
+            self.status.begin(number)
+
+    def finish_segment(self, size: int) -> None:
+        """Take note that the segment that was begun last is whole, and of its size in bytes."""
+        self.status.finish(size)
 
     def _judge_ready(self, message: m.SessionReady, found: list[Finding]) -> None:
         judge_contract(message, found)
@@ -95,6 +129,9 @@ class ServerRules:
 
     def _judge_quality(self, message: m.ConversationQualityUpdated, found: list[Finding]) -> None:
         self.quality.judge(message, self.config.in_force, found)
+
+    def _judge_result(self, message: m.SegmentResult, found: list[Finding]) -> None:
+        self.status.judge_result(message, self.config.in_force, found)
 
     def _judge_feedback(self, message: m.FeedbackGenerated, found: list[Finding]) -> None:
         self.config.judge_feedback(found)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import attrs
 
 from ihproto.clauses import clause
@@ -35,6 +37,19 @@ class ActiveSignal:
 MAX_TYPES = 256
 
 
+def judge_type(signal_type: str, types: Collection[str], path: str, found: list[Finding]) -> None:
+    """Judge the type of a signal (SIG-6)."""
+    if signal_type not in types:
+        found.append(Finding(clause("SIG-6"), f"{signal_type[:40]!r} is not a documented type of signal", path))
+
+
+def judge_probability(probability: str | None, path: str, found: list[Finding]) -> None:
+    """Judge the probability of a signal (SIG-6)."""
+    if probability is not None and probability not in PROBABILITIES:
+        what = f"{probability[:40]!r} is not a probability; low, medium and high are"
+        found.append(Finding(clause("SIG-6"), what, path))
+
+
 class SignalRules:
     """Judges the signals of one session.
 
@@ -48,6 +63,7 @@ class SignalRules:
     def __init__(self, revision: Revision) -> None:
         self.active: dict[str, ActiveSignal] = {}
         self._types = revision.signal_types
+        self._modality = "modality" in revision.signal_details
         self._latest: dict[str, Number] = {}
 
     def judge_detected(self, message: SignalDetected, found: list[Finding]) -> None:
@@ -90,12 +106,10 @@ class SignalRules:
             found.append(Finding(clause("SIG-7"), what))
 
     def _judge_words(self, message: SignalDetected | SignalUpdated, found: list[Finding]) -> None:
-        if message.signal_type not in self._types:
-            what = f"{message.signal_type[:40]!r} is not a documented type of signal"
-            found.append(Finding(clause("SIG-6"), what, "$.data.signal_type"))
-        if message.probability is not None and message.probability not in PROBABILITIES:
-            what = f"{message.probability[:40]!r} is not a probability; low, medium and high are"
-            found.append(Finding(clause("SIG-6"), what, "$.data.probability"))
+        judge_type(message.signal_type, self._types, "$.data.signal_type", found)
+        judge_probability(message.probability, "$.data.probability", found)
+        if message.modality is not None and not self._modality:
+            found.append(Finding(clause("SIG-8"), "this revision sends no modality", "$.data.modality"))
 
     def _judge_time(self, signal_type: str, time: Number, field: str, found: list[Finding]) -> None:
         latest = self._latest.get(signal_type, 0)
