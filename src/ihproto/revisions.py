@@ -266,4 +266,24 @@ V1 = Revision(
     signal_details=("probability", "rationale", "modality"),
 )
 
-REVISIONS: Mapping[str, Revision] = MappingProxyType({revision.id: revision for revision in (V0, V0_2, V1_WINDOW, V1)})
+V2 = Revision(
+    id="v2",
+    path="/v2/stream/analyze",
+    framing=ENVELOPE,
+    messages=_LIFECYCLE_MESSAGES,
+    emission=Emission.CHANGES,
+    models=(
+        Model("inter-2", ("video", "audio"), _SIGNAL_TYPES),
+        Model("inter-2-audio", ("audio",), _AUDIBLE, raw_audio=True),
+    ),
+    contract=attrs.evolve(
+        _LIMITS,
+        supported_session_config_options=m.ConfigOptions(
+            include=_SECTIONS, goal_dimensions=QUALITY_DIMENSIONS, model=("inter-2", "inter-2-audio")
+        ),
+    ),
+    config_keys=("include", "goal_dimensions", "model", "audio_format"),
+    query_keys=(MODEL_PARAMETER,),
+)
+
+REVISIONS: Mapping[str, Revision] = MappingProxyType({revision.id: revision for revision in (V0, V0_2, V1_WINDOW, V1, V2)})
