@@ -59,7 +59,7 @@ EXPECTED_ERRORS: dict[str, tuple[int | None, int | None]] = {
     "ih2005": (400, None),
     "ih2010": (401, None),
     "ih2011": (401, None),
-    "ih2014": (401, None),
+    "ih2014": (401, 1008),
     "ih3001": (429, None),
     "ih3002": (429, None),
     "ih3003": (429, None),
@@ -231,7 +231,7 @@ def test_error_codes_are_the_expected_ones_in_order() -> None:
 
 def test_an_error_is_fatal_if_a_close_follows() -> None:
     fatal = {name for name, code in ERROR_CODES.items() if code.fatal}
-    assert fatal == {"ih1001", "ih1003", "ih2003", "ih4005", "ih6003", "ih6004"}
+    assert fatal == {"ih1001", "ih1003", "ih2003", "ih2014", "ih4005", "ih6003", "ih6004"}
 
 
 def test_the_link_of_an_error() -> None:

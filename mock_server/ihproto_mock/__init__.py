@@ -10,7 +10,8 @@ In a test::
 On the command line: `ihproto mock`.
 """
 
-from ihproto_mock.keys import DEFAULT_KEY, STREAM_SCOPE, KeyRing
+from ihproto_mock.credentials import CredentialStore
+from ihproto_mock.keys import DEFAULT_KEY, DEFAULT_KEY_ID, DEFAULT_KEY_SECRET, KeyPair
 from ihproto_mock.log import LogEntry
 from ihproto_mock.scenario import BUNDLED, Scenario, ScenarioError, load_scenario, parse_scenario
 from ihproto_mock.server import MockServer
@@ -18,8 +19,10 @@ from ihproto_mock.server import MockServer
 __all__ = [
     "BUNDLED",
     "DEFAULT_KEY",
-    "STREAM_SCOPE",
-    "KeyRing",
+    "DEFAULT_KEY_ID",
+    "DEFAULT_KEY_SECRET",
+    "CredentialStore",
+    "KeyPair",
     "LogEntry",
     "MockServer",
     "Scenario",

@@ -11,8 +11,6 @@ import attrs
 from ihproto.tokens import STREAM_SCOPE, UPLOAD_SCOPE
 from ihproto.wire import Credential
 
-__all__ = ["DEFAULT_KEY", "DEFAULT_KEY_ID", "DEFAULT_KEY_SECRET", "STREAM_SCOPE", "KeyPair", "KeyRing", "digest"]
-
 #: The key that works when no other was given; it is no secret.
 DEFAULT_KEY = "ih_live_mock"
 #: The key pair that can be exchanged when no other was given; its secret is none.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 import attrs
 
@@ -24,3 +24,11 @@ class LogEntry:
     event: str
     refused: bool = False
     fields: dict[str, Value] = attrs.field(factory=dict)
+
+
+class Say(Protocol):
+    """Tells what happened on one connection."""
+
+    def __call__(self, event: str, *, refused: bool = False, **fields: Value) -> None:
+        """Make an entry of it."""
+        ...

@@ -25,6 +25,15 @@ A scenario is a TOML file. Times are seconds of media::
     rapport = 65
     learning = 50
 
+    [[feedback]]                       # said to sessions with goal dimensions, when the media has come so far
+    at = 12.0
+    text = "Pause before you answer."
+
+    [[coverage]]                       # windows that end in this stretch
+    kind = "dropped"                   # dropped: are not analysed; degraded: are, without all of the picture
+    start = 30.0
+    end = 33.0
+
     [[error]]                          # either with a segment: that segment is refused
     segment = 3
     code = "ih5002"
@@ -131,6 +140,27 @@ class Mishap:
         return self.message if self.message is not None else ERROR_CODES[self.code].meaning
 
 
+@attrs.frozen
+class Advice:
+    """Feedback, at a moment (CFG-6)."""
+
+    at: float = attrs.field(validator=ge(0))
+    text: str
+
+
+@attrs.frozen
+class Coverage:
+    """A stretch that is not analysed, or not with all of the picture (COV-1)."""
+
+    kind: str = attrs.field(validator=_one_of(("dropped", "degraded")))
+    start: float = attrs.field(validator=ge(0))
+    end: float
+
+    def __attrs_post_init__(self) -> None:
+        if not self.end > self.start:
+            raise ValueError(f"the coverage that starts at {self.start:g} s must end after that")
+
+
 class _Change(Protocol):
     @property
     def start(self) -> float: ...
@@ -149,6 +179,8 @@ class Scenario:
         signal: The signals, stretch by stretch.
         engagement: The changes of engagement.
         quality: The changes of the scores.
+        feedback: The advice.
+        coverage: The stretches that are not fully analysed.
         error: The errors.
         repeat_every: After how many seconds of media it begins anew; None for never.
     """
@@ -158,6 +190,8 @@ class Scenario:
     signal: tuple[SignalStretch, ...] = ()
     engagement: tuple[EngagementChange, ...] = ()
     quality: tuple[QualityChange, ...] = ()
+    feedback: tuple[Advice, ...] = ()
+    coverage: tuple[Coverage, ...] = ()
     error: tuple[Mishap, ...] = ()
     repeat_every: float | None = None
 
@@ -179,6 +213,14 @@ class Scenario:
             EngagementReport(engagement[1].state, engagement[0]) if engagement is not None else None,
             quality[1].report() if quality is not None else None,
         )
+
+    def coverage_of(self, window: Window) -> str | None:
+        """How this window is covered: `dropped`, `degraded`, or None for fully."""
+        return next((each.kind for each in self.coverage if each.start < window.end <= each.end), None)
+
+    def advice_between(self, start: float, end: float) -> list[Advice]:
+        """The advice that is due after `start` and not after `end`, in media seconds."""
+        return sorted((each for each in self.feedback if start < each.at <= end), key=lambda each: each.at)
 
     def mishap_at_segment(self, number: int) -> Mishap | None:
         """The error that refuses this segment, if there is one."""
@@ -250,6 +292,8 @@ _TABLES: Mapping[str, type[Any]] = {
     "signal": SignalStretch,
     "engagement": EngagementChange,
     "quality": QualityChange,
+    "feedback": Advice,
+    "coverage": Coverage,
     "error": Mishap,
 }
 

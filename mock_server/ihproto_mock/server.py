@@ -1,80 +1,44 @@
-"""The mock server: one handler on `ihproto.anyio.serve`, which answers as the service is documented to."""
+"""The mock server: what is at which path, and who answers there as the service is documented to."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Self, Unpack
 
-import attrs
-
-from ihproto import (
-    V1,
-    CloseRequested,
-    ConfigApplied,
-    ExpectedMedia,
-    MediaScanner,
-    Revision,
-    SegmentAccepted,
-    SegmentFault,
-    SegmentMedia,
-    SegmentRefused,
-    SegmentScanner,
-    ServerEvent,
-    ServerSettings,
-    SessionClosed,
-    SessionExpired,
-    SessionReady,
-    Violated,
-    WindowReady,
-)
+from ihproto import REVISIONS, V1, MediaScanner, Revision, SegmentScanner, ServerSettings, SessionReady
 from ihproto.anyio import ServeOptions, Server, ServerStream, serve
 from ihproto.wire import HttpError
-from ihproto_mock.keys import STREAM_SCOPE, KeyRing
-from ihproto_mock.log import LogEntry, Value
+from ihproto_mock.credentials import CredentialStore
+from ihproto_mock.keys import KeyPair
+from ihproto_mock.log import LogEntry, Say, Value
 from ihproto_mock.scenario import Scenario, load_scenario
+from ihproto_mock.stream import StreamEndpoint
 
 
-class ScenarioScanner:
-    """Scans segments like another scanner, and refuses those that the scenario refuses.
-
-    Args:
-        scenario: The scenario.
-        scanner: The scanner that measures.
-    """
-
-    def __init__(self, scenario: Scenario, scanner: SegmentScanner) -> None:
-        self._scenario = scenario
-        self._scanner = scanner
-        self._fault: SegmentFault | None = None
-
-    def expect(self, expected: ExpectedMedia) -> None:
-        """Take note of what the segments from here on have to be."""
-        self._scanner.expect(expected)
-
-    def begin(self, number: int) -> None:
-        """Begin a segment."""
-        mishap = self._scenario.mishap_at_segment(number)
-        self._fault = SegmentFault(mishap.code, "ERR-1", f"is refused: {mishap.text}") if mishap is not None else None
-        self._scanner.begin(number)
-
-    def feed(self, data: bytes) -> SegmentFault | None:
-        """Take a piece."""
-        return self._scanner.feed(data)
-
-    def finish(self) -> SegmentMedia | SegmentFault:
-        """Finish the segment; one that the scenario refuses was scanned as well, so that others can continue it."""
-        media = self._scanner.finish()
-        return self._fault if self._fault is not None else media
+def _routes(pin: Iterable[str]) -> Mapping[str, Revision]:
+    """The revision at each path: the newest one that is documented for it, or the one that is pinned."""
+    routes = {revision.path: revision for revision in REVISIONS.values()}
+    pinned: dict[str, Revision] = {}
+    for name in pin:
+        revision = REVISIONS.get(name)
+        if revision is None:
+            raise ValueError(f"there is no revision {name!r}; there are {', '.join(REVISIONS)}")
+        other = pinned.setdefault(revision.path, revision)
+        if other is not revision:
+            raise ValueError(f"{other.id} and {name} share the path {revision.path}; pin one of them")
+    return {**routes, **pinned}
 
 
 class MockServer:
     """A mock server; listening inside `async with`, on asyncio or trio.
 
     Args:
-        keys: Each valid key with its scopes; None for `DEFAULT_KEY` with the stream scope.
+        keys: Each valid API key with its scopes; None for `DEFAULT_KEY` with all scopes.
+        key_pairs: The key pairs that can be exchanged for tokens; None for `DEFAULT_KEY_ID` with `DEFAULT_KEY_SECRET`.
+        pin: Ids of revisions to serve at their paths; otherwise each path serves its newest one.
         scenario: A scenario, the name of a bundled one, or the path of a TOML file.
         settings: Contract, windows and periods of the sessions.
         make_scanner: Makes the scanner of a session from its contract. The default looks into the media; where any
@@ -84,23 +48,27 @@ class MockServer:
 
     Raises:
         ScenarioError: If the scenario cannot be used.
-        ValueError: If there is no key.
+        ValueError: If there is no key, or no such revision.
     """
 
     def __init__(
         self,
         *,
         keys: Mapping[str, Collection[str]] | None = None,
+        key_pairs: Iterable[KeyPair] | None = None,
+        pin: Iterable[str] = (),
         scenario: Scenario | str | Path = "lively",
         settings: ServerSettings | None = None,
         make_scanner: Callable[[SessionReady], SegmentScanner] = MediaScanner,
         log: Callable[[LogEntry], None] | None = None,
         **options: Unpack[ServeOptions],
     ) -> None:
-        self.keys = KeyRing(keys)
+        self.credentials = CredentialStore(keys, key_pairs=key_pairs)
         self.scenario = scenario if isinstance(scenario, Scenario) else load_scenario(scenario)
-        self._settings = settings
-        self._make_scanner = make_scanner
+        self._revisions = _routes(pin)
+        self._stream_endpoint = StreamEndpoint(
+            self.credentials, self.scenario, settings if settings is not None else ServerSettings(), make_scanner
+        )
         self._log = log
         self._options = ServeOptions(on_failed=self._fail, **options)
         self._server: Server | None = None
@@ -120,8 +88,12 @@ class MockServer:
 
     @property
     def url(self) -> str:
-        """The URL of the stream endpoint."""
-        return self._listening.url + V1.path
+        """The URL of the stream endpoint of revision `v1`."""
+        return self.url_of(V1)
+
+    def url_of(self, revision: Revision) -> str:
+        """The URL of the stream endpoint of a revision."""
+        return self._listening.url + revision.path
 
     @property
     def port(self) -> int:
@@ -141,82 +113,29 @@ class MockServer:
 
     @property
     def key(self) -> str:
-        """A key that is valid."""
-        return next(iter(self.keys))
+        """An API key that is valid."""
+        return next(iter(self.credentials.keys))
 
     async def _handle(self, stream: ServerStream) -> None:
         request = stream.request
-        revision = self._revision(request.path)
+        say = self._teller(stream.correlation_id)
         form = request.credential.form.value if request.credential is not None else None
-        self._say(stream, "upgrade", path=request.path, credential=form, client_request_id=request.client_request_id)
+        say("upgrade", path=request.path, credential=form, client_request_id=request.client_request_id)
+        revision = self._revisions.get(request.path)
         if revision is None:
-            what = f"there is nothing at this path; the stream endpoint is {V1.path}"
-            await self._refuse(stream, 404, HttpError(message=what))
+            paths = ", ".join(self._revisions)
+            error = HttpError(message=f"there is nothing at this path; stream endpoints are at {paths}")
+            say("upgrade refused", refused=True, status=404, why=error.message)
+            await stream.refuse(404, error)
             return
-        if request.credential is None:
-            await self._refuse(stream, 401, HttpError.of("ih2002"))
-            return
-        scopes = self.keys.scopes(request.credential)
-        if scopes is None:
-            await self._refuse(stream, 401, HttpError.of("ih2001"))
-            return
-        if STREAM_SCOPE not in scopes:
-            self._say(stream, "session refused", refused=True, code="ih2003", why=f"no scope {STREAM_SCOPE}")
-            await stream.accept(revision=revision, refuse="ih2003")
-        else:
-            contract = (self._settings.contract if self._settings is not None else None) or revision.contract
-            scanner = ScenarioScanner(self.scenario, self._make_scanner(contract))
-            await stream.accept(settings=self._settings, revision=revision, scanner=scanner)
-            self._say(stream, "session opened")
-        async for event in stream:
-            await self._act(stream, event)
-
-    def _revision(self, path: str) -> Revision | None:
-        return V1 if path == V1.path else None
-
-    async def _refuse(self, stream: ServerStream, status: int, error: HttpError) -> None:
-        self._say(stream, "upgrade refused", refused=True, status=status, code=error.error_id, why=error.message)
-        await stream.refuse(status, error)
-
-    async def _act(self, stream: ServerStream, event: ServerEvent) -> None:
-        match event:
-            case WindowReady(window) if stream.session.wants(window):
-                analysis = self.scenario.analyse(window)
-                await stream.send_analysis(analysis)
-                seen = ", ".join(report.signal_type for report in analysis.signals)
-                self._say(stream, "window analysed", start=window.start, end=window.end, signals=seen)
-            case ConfigApplied(config):
-                self._say(stream, "config applied", include=", ".join(config.include))
-            case SegmentAccepted():
-                self._say(stream, "segment accepted", **attrs.asdict(event))
-                for mishap in self.scenario.mishaps_between(event.start, event.end):
-                    if stream.session.established:
-                        self._say(stream, "error said", code=mishap.code, at=mishap.at)
-                        await stream.send_error(mishap.code, message=mishap.text)
-            case SegmentRefused(number, error, clause_id):
-                self._say(
-                    stream,
-                    "segment refused",
-                    refused=True,
-                    number=number,
-                    code=error.code,
-                    clause=clause_id,
-                    why=error.message,
-                )
-            case Violated(violation):
-                self._say(stream, "client at fault", refused=True, clause=violation.clause.id, why=violation.what)
-            case CloseRequested():
-                self._say(stream, "graceful close requested")
-            case SessionExpired(error):
-                self._say(stream, "session expired", refused=True, code=error.code)
-            case SessionClosed():
-                ended = event.ended.reason if event.ended is not None else None
-                self._say(stream, "session closed", close_code=event.code, reason=event.reason, ended=ended)
+        await self._stream_endpoint.serve(stream, revision, say)
 
     def _fail(self, connection: str, what: str) -> None:
-        if self._log is not None:
-            self._log(LogEntry(connection, "no upgrade", refused=True, fields={"why": what}))
+        self._teller(connection)("no upgrade", refused=True, why=what)
 
-    def _say(self, stream: ServerStream, what: str, *, refused: bool = False, **fields: Value) -> None:
-        if self._log is not None:
-            self._log(LogEntry(stream.correlation_id, what, refused, fields))
+    def _teller(self, connection: str) -> Say:
+        def say(event: str, *, refused: bool = False, **fields: Value) -> None:
+            if self._log is not None:
+                self._log(LogEntry(connection, event, refused, fields))
+
+        return say

@@ -67,8 +67,8 @@ def _by_id(codes: Iterable[ErrorCode]) -> Mapping[str, ErrorCode]:
     return MappingProxyType(table)
 
 
-# The close codes 1011 and 1001 are not documented for these errors: they are what RFC 6455 §7.4.1
-# offers for a server that failed, and for one that is leaving.
+# The close codes 1011 and 1001, and 1008 for ih2014, are not documented for these errors: they are what
+# RFC 6455 §7.4.1 offers for a server that failed, for one that is leaving, and for a breach of its policy.
 ERROR_CODES: Final[Mapping[str, ErrorCode]] = _by_id(
     (
         ErrorCode("ih1001", "internal-error", "the server failed internally", 500, 1011),
@@ -93,7 +93,7 @@ ERROR_CODES: Final[Mapping[str, ErrorCode]] = _by_id(
         ),
         ErrorCode("ih2010", "client-token-expired", "the client token has expired", 401, None),
         ErrorCode("ih2011", "client-token-invalid", "the client token is not valid", 401, None),
-        ErrorCode("ih2014", "client-token-revoked", "the client token was revoked", 401, None),
+        ErrorCode("ih2014", "client-token-revoked", "the client token was revoked", 401, 1008),
         ErrorCode("ih3001", "rate-limit-exceeded", "too many requests in a given time", 429, None),
         ErrorCode("ih3002", "concurrency-limit-exceeded", "too many requests at the same time", 429, None),
         ErrorCode("ih3003", "usage-quota-exceeded", "the usage quota is used up", 429, None),

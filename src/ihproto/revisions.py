@@ -286,4 +286,7 @@ V2 = Revision(
     query_keys=(MODEL_PARAMETER,),
 )
 
-REVISIONS: Mapping[str, Revision] = MappingProxyType({revision.id: revision for revision in (V0, V0_2, V1_WINDOW, V1, V2)})
+#: All revisions by their id, oldest first.
+REVISIONS: Mapping[str, Revision] = MappingProxyType(
+    {revision.id: revision for revision in (V0, V0_2, V1_WINDOW, V1, V2)}
+)

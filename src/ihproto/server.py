@@ -85,6 +85,10 @@ def _complete(instance: object, attribute: attrs.Attribute[Any], value: Mapping[
             raise ValueError(f"{attribute.name} needs a score of 0 to 100 for {state}")
 
 
+def _set(values: Iterable[str]) -> frozenset[str]:
+    return frozenset(values)
+
+
 @attrs.frozen
 class ServerSettings:
     """What a server promises and how it analyses.
@@ -109,7 +113,7 @@ class ServerSettings:
     max_drain_seconds: float = attrs.field(default=30, validator=_positive)
     max_text_bytes: int = attrs.field(default=64 * 1024, validator=_positive)
     segment_data: bool = False
-    unavailable_models: frozenset[str] = attrs.field(default=frozenset(), converter=frozenset)
+    unavailable_models: frozenset[str] = attrs.field(default=frozenset(), converter=_set)
 
     def __attrs_post_init__(self) -> None:
         WindowPlanner(self.window_seconds, self.window_advance_seconds)
@@ -346,6 +350,18 @@ class ServerSession:
         if refusal is not None:
             raise self._misuse(refusal)
         self._say(m.FeedbackGenerated(feedback), now)
+
+    def send_degraded(self, ranges: Iterable[m.MediaRange], now: float) -> None:
+        """Say that stretches were analysed with part of the picture missing (COV-1).
+
+        Args:
+            ranges: The stretches, in media seconds.
+            now: The present moment, in seconds.
+
+        Raises:
+            LocalProtocolError: If the session is not open, or the revision has no such message.
+        """
+        self._say(m.CoverageDegraded(tuple(ranges)), now)
 
     def close(self, now: float, code: int = 1000, reason: str = "") -> None:
         """Close at once, without `session.ended` (CLS-3).
@@ -652,6 +668,9 @@ class ServerSession:
         return self._automaton.allows(ServerTrigger.SEND_ERROR)
 
     def _say(self, message: m.ServerMessage, now: float) -> None:
+        if type(message) not in self.revision.messages:
+            what = f"revision {self.revision.id} has no {message.type}"
+            raise self._misuse(Finding(clause(self.revision.framing.clause_id), what))
         trigger = _TRIGGERS.get(type(message), ServerTrigger.SEND_REPORT)
         refusal = self._automaton.refuses(trigger)
         if refusal is not None:

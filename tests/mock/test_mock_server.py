@@ -27,8 +27,10 @@ from ihproto import (
     Violated,
 )
 from ihproto.anyio import ClientStream, SessionRefused, UpgradeError, connect
+from ihproto.tokens import STREAM_SCOPE
 from ihproto.wire import UpgradeRefused
-from ihproto_mock import DEFAULT_KEY, STREAM_SCOPE, KeyRing, LogEntry, MockServer, parse_scenario
+from ihproto_mock import DEFAULT_KEY, LogEntry, MockServer, parse_scenario
+from ihproto_mock.keys import KeyRing
 
 BOTH = [INCLUDE_OVERALL, INCLUDE_TIMELINE]
 

@@ -14,9 +14,11 @@ from ihproto._adapter.driver import Driver, Transport
 from ihproto._adapter.errors import ConnectError, SessionRefused, StreamError, UpgradeError
 from ihproto.automata import ClientState
 from ihproto.client import ClientSession
+from ihproto.errors import LocalProtocolError, Side, Violation
 from ihproto.events import ClientEvent, SessionClosed, Violated
-from ihproto.messages import SessionReady
+from ihproto.messages import AudioFormat, SessionConfig, SessionReady
 from ihproto.revisions import V1, Revision
+from ihproto.rules.config import read_query, unwritable, write_query
 from ihproto.wire import (
     ClientConnection,
     Credential,
@@ -55,7 +57,14 @@ class ClientStream:
         assert self.session.contract is not None
         return self.session.contract
 
-    async def send_config(self, include: Sequence[str] = (), *, goal_dimensions: Sequence[str] | None = None) -> None:
+    async def send_config(
+        self,
+        include: Sequence[str] = (),
+        *,
+        goal_dimensions: Sequence[str] | None = None,
+        model: str | None = None,
+        audio_format: AudioFormat | None = None,
+    ) -> None:
         """Send a session config; see `ClientSession.send_config`.
 
         Raises:
@@ -63,7 +72,7 @@ class ClientStream:
             StreamError: If the connection is lost.
         """
         self._driver.check()
-        self.session.send_config(include, goal_dimensions=goal_dimensions)
+        self.session.send_config(include, goal_dimensions=goal_dimensions, model=model, audio_format=audio_format)
         await self._driver.flush()
 
     async def send_segment(self, data: bytes | bytearray | memoryview) -> None:
@@ -99,7 +108,8 @@ class ClientStream:
     async def end(self) -> None:
         """Ask for a graceful close; iterate on until the session is closed (CLS-1).
 
-        A server that does not know `session.close` is closed at once instead, without `session.ended`.
+        A server that does not know `session.close` is closed at once instead, without `session.ended`. In revisions
+        that have no such message, this side closes when the server has no more to say; see `ClientSession.end`.
 
         Raises:
             LocalProtocolError: If there is no session to end.
@@ -162,6 +172,10 @@ class ConnectOptions(TypedDict, total=False):
 
     form: CredentialForm | str
     revision: Revision
+    include: Sequence[str]
+    goal_dimensions: Sequence[str] | None
+    model: str | None
+    audio_format: AudioFormat | None
     strict: bool
     ssl_context: ssl.SSLContext | None
     allow_plaintext: bool
@@ -180,6 +194,11 @@ class Dialer:
         credential: An API key or a token.
         form: `header`, `subprotocol` or `pair`: how the credential travels (HS-2, HS-3, HS-4).
         revision: The revision of the protocol to speak.
+        include: The conversation-quality sections to ask for from the beginning (CFG-3). Like the next three, it
+            travels in the URL where the revision takes it from there (HS-13, HS-15), and in a config otherwise.
+        goal_dimensions: The dimensions that feedback is wanted for (CFG-6).
+        model: The model to select (CFG-7).
+        audio_format: The format of raw audio, if segments are to be that (CFG-8).
         strict: Raise `RemoteProtocolError` when the server breaks a `must` clause.
         ssl_context: The TLS settings for `wss://`; None for the defaults.
         allow_plaintext: Allow `ws://` to hosts that are not local (HS-1).
@@ -190,7 +209,8 @@ class Dialer:
         send_timeout: How long the server may not take our bytes, in seconds.
 
     Raises:
-        LocalProtocolError: If URL or credential cannot be used (HS-1, HS-2, HS-7).
+        LocalProtocolError: If URL or credential cannot be used (HS-1, HS-2, HS-7), or the revision knows nothing of
+            what is asked for (CFG-1, CFG-7).
         ValueError: If there is no such form of credential.
     """
 
@@ -201,6 +221,10 @@ class Dialer:
         *,
         form: CredentialForm | str = CredentialForm.HEADER,
         revision: Revision = V1,
+        include: Sequence[str] = (),
+        goal_dimensions: Sequence[str] | None = None,
+        model: str | None = None,
+        audio_format: AudioFormat | None = None,
         strict: bool = False,
         ssl_context: ssl.SSLContext | None = None,
         allow_plaintext: bool = False,
@@ -210,7 +234,16 @@ class Dialer:
         close_timeout: float = 10.0,
         send_timeout: float = 60.0,
     ) -> None:
-        self.target = Target.parse(url, revision, allow_plaintext=allow_plaintext)
+        wanted = SessionConfig(include, goal_dimensions, model, audio_format)
+        query, self._opening = write_query(revision, wanted)
+        self._asked = read_query(revision, query)
+        if self._opening != SessionConfig():
+            refusal = unwritable(self._opening, revision)
+            if refusal is not None:
+                raise LocalProtocolError(
+                    Violation(refusal.clause, Side.CLIENT, "CONNECTING", refusal.what, refusal.path)
+                )
+        self.target = Target.parse(url, revision, allow_plaintext=allow_plaintext).with_query(query)
         self.connect_timeout = connect_timeout
         self.ssl_context: ssl.SSLContext | None = None
         if self.target.tls:
@@ -233,13 +266,23 @@ class Dialer:
         self._make_wire(0.0)
 
     def _make_session(self, now: float, correlation_id: str | None) -> ClientSession:
-        return ClientSession(
+        session = ClientSession(
             now,
             revision=self._revision,
             strict=self._strict,
             correlation_id=correlation_id,
+            asked=self._asked,
             ready_timeout=self.connect_timeout,
         )
+        if self._opening != SessionConfig():
+            opening = self._opening
+            session.send_config(
+                opening.include,
+                goal_dimensions=opening.goal_dimensions,
+                model=opening.model,
+                audio_format=opening.audio_format,
+            )
+        return session
 
     def too_slow(self) -> ConnectError:
         """The error for a server that does not answer."""

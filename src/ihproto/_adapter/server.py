@@ -9,7 +9,7 @@ import os
 import ssl
 import uuid
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from datetime import UTC, datetime
 from typing import Self, TypeAlias, TypedDict
 
@@ -19,6 +19,7 @@ from ihproto.analysis import WindowAnalysis
 from ihproto.automata import ServerState
 from ihproto.events import ServerEvent, SessionClosed, Window
 from ihproto.media import SegmentScanner
+from ihproto.messages import MediaRange
 from ihproto.revisions import V1, Revision
 from ihproto.server import ServerSession, ServerSettings
 from ihproto.wire import HttpError, ServerConnection, UpgradeFailed, UpgradeRequested
@@ -60,6 +61,10 @@ class ServerStream:
         """Whether the handler waits for events at the moment."""
         return self._driver.reading
 
+    def now(self) -> float:
+        """The present moment on the adapter's clock, in seconds."""
+        return self._driver.transport.now()
+
     async def accept(
         self,
         *,
@@ -67,14 +72,19 @@ class ServerStream:
         revision: Revision = V1,
         scanner: SegmentScanner | None = None,
         refuse: str | None = None,
+        message: str | None = None,
     ) -> None:
         """Accept the upgrade and say `session.ready` (RDY-1).
+
+        What the URL asks for is taken into account, where the revision takes it from there (HS-13, HS-15): a model that
+        there is not refuses the session.
 
         Args:
             settings: What this session promises and how it analyses.
             revision: The revision to speak.
             scanner: Measures segments and judges their media.
             refuse: The id of an error with which to refuse the session instead (HS-11, HS-13).
+            message: What to tell a person about that; None for the meaning in the catalogue.
         """
         now = self._driver.transport.now()
         session = ServerSession(
@@ -83,12 +93,13 @@ class ServerStream:
             started_at=datetime.now(UTC),
             settings=settings,
             revision=revision,
+            query=self.request.query,
             scanner=scanner,
         )
         if refuse is None:
             session.open(now)
         else:
-            session.refuse(refuse, now)
+            session.refuse(refuse, now, message=message)
         self._driver.wire.accept(session, now)
         await self._driver.flush(patient=False)
 
@@ -115,6 +126,11 @@ class ServerStream:
     async def send_feedback(self, feedback: str) -> None:
         """Say a piece of advice; see `ServerSession.send_feedback`."""
         self.session.send_feedback(feedback, self._driver.transport.now())
+        await self._driver.flush(patient=False)
+
+    async def send_degraded(self, ranges: Iterable[MediaRange]) -> None:
+        """Say that stretches were analysed with part of the picture missing; see `ServerSession.send_degraded`."""
+        self.session.send_degraded(ranges, self._driver.transport.now())
         await self._driver.flush(patient=False)
 
     async def close(self, code: int = 1000, reason: str = "") -> None:

@@ -18,7 +18,10 @@ from rich.text import Text
 from ihproto.anyio import ConnectError
 from ihproto.cli.output import PIPE_CLOSED, UNREACHABLE, OutputClosed, echo, printable
 from ihproto.media import MediaScanner, NominalScanner
-from ihproto_mock import BUNDLED, DEFAULT_KEY, STREAM_SCOPE, LogEntry, MockServer, ScenarioError
+from ihproto.revisions import REVISIONS
+from ihproto.server import ServerSettings
+from ihproto.tokens import STREAM_SCOPE, UPLOAD_SCOPE
+from ihproto_mock import BUNDLED, DEFAULT_KEY, DEFAULT_KEY_ID, KeyPair, LogEntry, MockServer, ScenarioError
 
 
 @click.command()
@@ -29,7 +32,7 @@ from ihproto_mock import BUNDLED, DEFAULT_KEY, STREAM_SCOPE, LogEntry, MockServe
     "keys",
     multiple=True,
     metavar="KEY",
-    help=f"A key that may stream; repeat for more.  [default: {DEFAULT_KEY}]",
+    help=f"A key that may stream and upload; repeat for more.  [default: {DEFAULT_KEY}]",
 )
 @click.option(
     "--scoped-key",
@@ -38,6 +41,27 @@ from ihproto_mock import BUNDLED, DEFAULT_KEY, STREAM_SCOPE, LogEntry, MockServe
     nargs=2,
     metavar="KEY SCOPES",
     help=f"A key with these scopes only, separated by commas; without {STREAM_SCOPE} its sessions are refused.",
+)
+@click.option(
+    "--key-pair",
+    "key_pairs",
+    multiple=True,
+    nargs=2,
+    metavar="ID SECRET",
+    help=f"A key pair that can be exchanged for tokens; repeat for more.  [default: {DEFAULT_KEY_ID} and its secret]",
+)
+@click.option(
+    "--pin",
+    multiple=True,
+    type=click.Choice(list(REVISIONS)),
+    help="Serve this revision at its path, where otherwise the newest one is served; repeat for other paths.",
+)
+@click.option(
+    "--no-backend",
+    "unavailable_models",
+    multiple=True,
+    metavar="MODEL",
+    help="Refuse sessions with this model, as if nothing could serve it; repeat for more.",
 )
 @click.option(
     "--scenario",
@@ -68,6 +92,9 @@ def mock(
     port: int,
     keys: Sequence[str],
     scoped_keys: Sequence[tuple[str, str]],
+    key_pairs: Sequence[tuple[str, str]],
+    pin: Sequence[str],
+    unavailable_models: Sequence[str],
     scenario: str,
     segment_seconds: float | None,
     port_file: Path | None,
@@ -84,7 +111,7 @@ def mock(
       ihproto mock --port 0 --port-file port.txt --log-format json
       ihproto mock --scenario troubled --key ih_live_one --scoped-key ih_live_two interhumanai.upload
     """  # noqa: D301
-    scopes: dict[str, tuple[str, ...]] = dict.fromkeys(keys, (STREAM_SCOPE,))
+    scopes: dict[str, tuple[str, ...]] = dict.fromkeys(keys, (STREAM_SCOPE, UPLOAD_SCOPE))
     for key, names in scoped_keys:
         scopes[key] = tuple(name.strip() for name in names.split(",") if name.strip())
     log = _log_json if log_format == "json" else _TextLog()
@@ -92,6 +119,9 @@ def mock(
     try:
         server = MockServer(
             keys=scopes or None,
+            key_pairs=[KeyPair(*pair) for pair in key_pairs] or None,
+            pin=pin,
+            settings=ServerSettings(unavailable_models=unavailable_models),
             scenario=scenario,
             make_scanner=MediaScanner if segment_seconds is None else lambda contract: NominalScanner(segment_seconds),
             log=log,

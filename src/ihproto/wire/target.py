@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from urllib.parse import urlsplit
+from collections.abc import Sequence
+from urllib.parse import urlencode, urlsplit
 
 import attrs
 
@@ -65,6 +66,13 @@ class Target:
         if not tls and not allow_plaintext and not _is_local(host):
             raise _refused("ws:// would send the credential in plain text over a public network; use wss://")
         return cls(tls, host, port if port is not None else _PORTS[parts.scheme], path)
+
+    def with_query(self, query: Sequence[tuple[str, str]]) -> Target:
+        """The same with more parameters in the query, percent-encoded (HS-13, HS-15)."""
+        if not query:
+            return self
+        mark = "&" if "?" in self.path else "?"
+        return attrs.evolve(self, path=f"{self.path}{mark}{urlencode(query)}")
 
     @property
     def authority(self) -> str:
