@@ -58,6 +58,9 @@ class ClientSession:
         drain_grace: How long to wait for the answer to `session.close`, and how much longer than announced for
             the drain, in seconds; then the session is closed (CLS-1). In revisions without `session.close`, for how
             long the server must have been silent after `end`.
+
+    Attributes:
+        revision: The revision that is spoken.
     """
 
     def __init__(
@@ -73,7 +76,7 @@ class ClientSession:
         ready_timeout: float = 30.0,
         drain_grace: float = 10.0,
     ) -> None:
-        self._revision = revision
+        self.revision = revision
         self._automaton = client_automaton(awaits_ready=revision.announces)
         self._codec = Codec(revision)
         self._rules = ServerRules(revision, correlation_id)
@@ -178,7 +181,7 @@ class ClientSession:
             LocalProtocolError: If the session is over, if this revision has no such config, or if it comes too late.
         """
         config = m.SessionConfig(include, goal_dimensions, model, audio_format)
-        self._refuse_locally(unwritable(config, self._revision))
+        self._refuse_locally(unwritable(config, self.revision))
         if self._ledger.number and (model or audio_format):
             what = "model and audio format are fixed once the first segment was sent; open a new session"
             self._refuse_locally(Finding(clause("CFG-7" if model else "CFG-8"), what))
@@ -258,7 +261,7 @@ class ClientSession:
         if self._ledger.under_way:
             what = f"segment {self._ledger.number} is not finished; send its last piece with final=True first"
             self._refuse_locally(Finding(clause("CLS-1"), what))
-        if not self._revision.drains:
+        if not self.revision.drains:
             self._step_locally(ClientTrigger.FINISH)
             self._go_on_finishing(now)
             return
@@ -410,12 +413,12 @@ class ClientSession:
     def _expect_media(self, config: m.SessionConfig) -> None:
         """Expect of segments what the server will, if it accepts this config; a model not known here takes anything."""
         wanted = consolidate(config, self._rules.config.options, self.config)
-        known = [model for model in self._revision.models if wanted.model in (None, model.name)]
+        known = [model for model in self.revision.models if wanted.model in (None, model.name)]
         self._scanner.expect(ExpectedMedia(known[0].tracks if known else (), wanted.audio_format))
 
     def _go_on_finishing(self, now: float) -> None:
         """Close when the server has nothing more to say; where it does not tell, when it has been silent for long."""
-        if self._revision.emission is Emission.SEGMENTS and not self._rules.status.pending:
+        if self.revision.emission is Emission.SEGMENTS and not self._rules.status.pending:
             self.close()
         else:
             self._deadline = now + self._drain_grace

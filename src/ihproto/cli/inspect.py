@@ -13,7 +13,17 @@ import click
 from rich.console import Console
 from rich.text import Text
 
-from ihproto import MediaScanner, SegmentMedia, SegmentPolicy, SegmentRefused, ServerSession, WindowAnalysis
+from ihproto import (
+    REVISIONS,
+    V1,
+    MediaScanner,
+    Revision,
+    SegmentMedia,
+    SegmentPolicy,
+    SegmentRefused,
+    ServerSession,
+    WindowAnalysis,
+)
 from ihproto.cli.output import FAILED, PIPE_CLOSED, OutputClosed, echo, printable, raise_closed
 
 _PIECE = 64 * 1024
@@ -25,8 +35,15 @@ _PIECE = 64 * 1024
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object for each file, a line each.")
 @click.option("--as-session", is_flag=True, help="Take the files for the consecutive segments of one session.")
+@click.option(
+    "--revision",
+    type=click.Choice(list(REVISIONS)),
+    default=V1.id,
+    show_default=True,
+    help="The revision whose limits count.",
+)
 @click.option("--strict-duration", is_flag=True, help="Hold continuations to the minimum duration as well (SEG-4).")
-def inspect(files: Sequence[Path], as_json: bool, as_session: bool, strict_duration: bool) -> None:
+def inspect(files: Sequence[Path], as_json: bool, as_session: bool, revision: str, strict_duration: bool) -> None:
     """Say what each FILE holds, and whether a server would accept it as a segment.
 
     Each file is judged on its own, as the first segment of a session; with --as-session, in order, as what a recorder
@@ -46,7 +63,7 @@ def inspect(files: Sequence[Path], as_json: bool, as_session: bool, strict_durat
     try:
         for path in files:
             if session is None or not as_session:
-                session = _Session(SegmentPolicy(strict_duration=strict_duration))
+                session = _Session(REVISIONS[revision], SegmentPolicy(strict_duration=strict_duration))
             row = session.inspect(path)
             refused = refused or row["verdict"] == "refused"
             if as_json:
@@ -63,10 +80,14 @@ def inspect(files: Sequence[Path], as_json: bool, as_session: bool, strict_durat
 class _Session:
     """A server's session, to which files are given as segments: what it says of them is the verdict."""
 
-    def __init__(self, policy: SegmentPolicy) -> None:
-        self._scanner = MediaScanner(policy=policy)
+    def __init__(self, revision: Revision, policy: SegmentPolicy) -> None:
+        self._scanner = MediaScanner(revision.contract, policy)
         self._session = ServerSession(
-            0.0, correlation_id="inspect", started_at=datetime(2000, 1, 1, tzinfo=UTC), scanner=self._scanner
+            0.0,
+            correlation_id="inspect",
+            started_at=datetime(2000, 1, 1, tzinfo=UTC),
+            revision=revision,
+            scanner=self._scanner,
         )
         self._session.open(0.0)
 

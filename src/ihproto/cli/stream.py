@@ -19,14 +19,16 @@ from rich.console import Console
 from ihproto import (
     INCLUDE_OVERALL,
     INCLUDE_TIMELINE,
+    REVISIONS,
+    V1,
+    AudioFormat,
     ClientState,
     Envelope,
-    Error,
     LocalProtocolError,
     RemoteProtocolError,
     SessionClosed,
 )
-from ihproto.anyio import ClientStream, ConnectError, SessionRefused, StreamError, UpgradeError, connect
+from ihproto.anyio import ClientStream, ConnectError, ConnectOptions, SessionRefused, StreamError, UpgradeError, connect
 from ihproto.cli.output import (
     FAILED,
     INTERRUPTED,
@@ -38,7 +40,9 @@ from ihproto.cli.output import (
     plural,
     printable,
 )
-from ihproto.cli.view import JsonView, LiveView, View
+from ihproto.cli.view import JsonView, LiveView, View, describe
+from ihproto.messages import ErrorMessage
+from ihproto.revisions import QUALITY_DIMENSIONS
 
 _INCLUDES = {"overall": INCLUDE_OVERALL, "timeline": INCLUDE_TIMELINE}
 
@@ -87,13 +91,31 @@ class _Pace(_FloatType):
     help="How the key travels: Authorization header, only subprotocol, or access_token pair.",
 )
 @click.option(
+    "--revision",
+    type=click.Choice(list(REVISIONS)),
+    default=V1.id,
+    show_default=True,
+    help="The revision of the protocol to speak; it also gives the path, where URL has none.",
+)
+@click.option("--model", metavar="NAME", help="The model to select, in revisions that have a choice.")
+@click.option(
+    "--goal",
+    "goals",
+    multiple=True,
+    type=click.Choice(QUALITY_DIMENSIONS),
+    help="A dimension to get feedback for; repeat for more.",
+)
+@click.option(
+    "--audio-rate",
+    type=click.Choice(["16000", "24000"]),
+    help="The files are not containers but raw audio: pcm_s16le, mono, so many samples a second.",
+)
+@click.option(
     "--include",
     "include",
     multiple=True,
     type=click.Choice([*_INCLUDES, "none"]),
-    default=("overall", "timeline"),
-    show_default=True,
-    help="The conversation-quality sections to ask for; repeat for more.",
+    help="The conversation-quality sections to ask for; repeat for more.  [default: all that the revision has]",
 )
 @click.option(
     "--pace",
@@ -118,6 +140,10 @@ def stream(
     key: str | None,
     key_env: str,
     auth: str,
+    revision: str,
+    model: str | None,
+    goals: Sequence[str],
+    audio_rate: str | None,
     include: Sequence[str],
     pace: float,
     segment_seconds: float,
@@ -134,6 +160,7 @@ def stream(
     Examples:
       ihproto stream ws://127.0.0.1:8765 chunk-*.webm --key ih_live_mock
       IHPROTO_KEY=… ihproto stream wss://api.interhuman.ai clip.mp4 --pace fast --json
+      ihproto stream ws://127.0.0.1:8765 speech.pcm --revision v2 --model inter-2-audio --audio-rate 16000
     """  # noqa: D301
     credential = key if key is not None else os.environ.get(key_env)
     if not credential:
@@ -142,10 +169,24 @@ def stream(
         raise click.UsageError("--include none goes with no other --include")
     view: View
     view = JsonView() if as_json else LiveView(Console(highlight=False), sum(path.stat().st_size for path in files))
-    job = _Job(files, [_INCLUDES[name] for name in include if name != "none"], segment_seconds / pace, view)
+    spoken = REVISIONS[revision]
+    sections = [_INCLUDES[name] for name in include if name != "none"]
+    if not include:
+        sections = list(spoken.contract.supported_session_config_options.include)
+    options = ConnectOptions(
+        form=auth,
+        revision=spoken,
+        include=sections,
+        goal_dimensions=list(goals) or None,
+        model=model,
+        audio_format=AudioFormat(sample_rate=16000 if audio_rate == "16000" else 24000) if audio_rate else None,
+        strict=strict,
+        allow_plaintext=insecure,
+    )
+    job = _Job(files, segment_seconds / pace, view)
     try:
         with view:
-            code = anyio.run(job.run, url, credential, auth, strict, insecure)
+            code = anyio.run(job.run, url, credential, options)
     except LocalProtocolError as error:
         code = _say(f"{error.violation.what} ({error.violation.clause.id})", USAGE)
     except ConnectError as error:
@@ -169,9 +210,8 @@ def _say(text: str, code: int) -> int:
 class _Job:
     """One session: what to send, and what became of it."""
 
-    def __init__(self, files: Sequence[Path], include: Sequence[str], interval: float, view: View) -> None:
+    def __init__(self, files: Sequence[Path], interval: float, view: View) -> None:
         self._files = files
-        self._include = include
         self._interval = interval
         self._view = view
         self._refusals: list[str] = []
@@ -179,7 +219,7 @@ class _Job:
         self._interrupted: signal.Signals | None = None
         self._broken: RemoteProtocolError | OutputClosed | None = None
 
-    async def run(self, url: str, credential: str, auth: str, strict: bool, insecure: bool) -> int:
+    async def run(self, url: str, credential: str, options: ConnectOptions) -> int:
         """Run the session until it ends or a signal comes, and return the exit code."""
         code = INTERRUPTED
         failure: Exception | None = None
@@ -187,7 +227,7 @@ class _Job:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self._watch, signals, tasks)
                 try:
-                    code = await self._session(url, credential, auth, strict, insecure)
+                    code = await self._session(url, credential, options)
                 except Exception as error:
                     # Raised below, so that it does not come out wrapped in a group.
                     failure = error
@@ -200,9 +240,9 @@ class _Job:
             raise failure
         return code
 
-    async def _session(self, url: str, credential: str, auth: str, strict: bool, insecure: bool) -> int:
+    async def _session(self, url: str, credential: str, options: ConnectOptions) -> int:
         async with (
-            connect(url, credential, form=auth, strict=strict, allow_plaintext=insecure) as stream,
+            connect(url, credential, **options) as stream,
             anyio.create_task_group() as tasks,
         ):
             self._stream = stream
@@ -216,7 +256,6 @@ class _Job:
 
     async def _send(self, stream: ClientStream) -> None:
         try:
-            await stream.send_config(self._include)
             for index, path in enumerate(self._files):
                 if index:
                     await anyio.sleep(self._interval)
@@ -257,10 +296,8 @@ class _Job:
                 self._view.event(event)
                 if isinstance(event, SessionClosed):
                     return event
-                if isinstance(event, Envelope) and isinstance(event.message, Error):
-                    error = event.message
-                    about = f"segment {error.segment}, " if error.segment is not None else ""
-                    self._refusals.append(f"{about}{error.code}: {error.message}")
+                if isinstance(event, Envelope) and isinstance(event.message, ErrorMessage):
+                    self._refusals.append(describe(event))
         except (RemoteProtocolError, OutputClosed) as error:
             self._broken = error
             with suppress(RemoteProtocolError):
@@ -292,7 +329,7 @@ class _Job:
         if self._refusals:
             more = f", and {len(self._refusals) - 1} more" if len(self._refusals) > 1 else ""
             return _say(f"the session ended, {sent}, but something was refused: {self._refusals[0]}{more}", FAILED)
-        if closed.ended is None:
+        if closed.ended is None and session.revision.drains:
             return _say(f"the session was closed without session.ended, {sent}", FAILED)
         if not session.segments_sent:
             return _say("the session ended, but there was nothing to send", FAILED)

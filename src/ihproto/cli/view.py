@@ -22,14 +22,24 @@ from ihproto import (
     Error,
     FeedbackGenerated,
     QualityScores,
+    SegmentCompleted,
+    SegmentFailed,
+    SegmentFailedText,
+    SegmentProcessing,
+    SegmentResult,
+    SegmentSignals,
     SessionClosing,
     SessionEnded,
     SessionReady,
     SessionUpdated,
     SignalDetected,
     SignalEnded,
+    SignalSpan,
     SignalUpdated,
     Violated,
+    WindowEngagement,
+    WindowSignal,
+    WindowSignals,
 )
 from ihproto.cli.output import echo, printable, raise_closed
 from ihproto.revisions import QUALITY_DIMENSIONS
@@ -187,6 +197,28 @@ def describe(envelope: Envelope) -> str:
             parts = [f"overall {_scores(overall)}"] if overall is not None else []
             parts += [f"{entry.start:g} to {entry.end:g} s: {_scores(entry.values)}" for entry in timeline or ()]
             return "; ".join(parts)
+        case WindowSignals(signals):
+            return "; ".join(_span(signal) for signal in signals)
+        case WindowSignal() as signal:
+            return f"{signal.signal_type}, {signal.start:g} to {signal.end:g} s"
+        case WindowEngagement(state, start, end):
+            return f"{state}, {start:g} to {end:g} s"
+        case SegmentProcessing(segment, size):
+            return f"segment {segment}, {size:,} bytes"
+        case SegmentSignals() as result:
+            return f"segment {result.segment}: " + ("; ".join(_span(signal) for signal in result.signals) or "nothing")
+        case SegmentResult() as result:
+            parts = [_span(signal) for signal in result.signals]
+            parts += [f"{span.state}, {span.start:g} to {span.end:g} s" for span in result.engagement_state or ()]
+            quality = result.conversation_quality
+            parts += [f"overall {_scores(quality.overall)}"] if quality and quality.overall else []
+            return f"segment {result.segment}: " + ("; ".join(parts) or "nothing")
+        case SegmentCompleted(segment):
+            return f"segment {segment}"
+        case SegmentFailed() as failed:
+            return f"segment {failed.segment}, {failed.error_id}: {failed.message}"
+        case SegmentFailedText(segment, error):
+            return f"segment {segment}: {error}"
         case FeedbackGenerated(feedback):
             return feedback
         case CoverageDropped(ranges) | CoverageDegraded(ranges):
@@ -199,6 +231,11 @@ def describe(envelope: Envelope) -> str:
             about = f"segment {error.segment}, " if error.segment is not None else ""
             return f"{about}{error.code}: {error.message}"
     return "not known to this version"
+
+
+def _span(signal: SignalSpan) -> str:
+    words = [signal.type, f"{signal.start:g} to {signal.end:g} s", signal.probability, signal.rationale]
+    return ", ".join(word for word in words if word)
 
 
 def _scores(scores: QualityScores) -> str:
