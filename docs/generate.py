@@ -8,9 +8,10 @@ that returns its text, and a line in `PAGES`.
 import argparse
 import enum
 import inspect
+import math
 import re
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -18,6 +19,7 @@ from ihproto import automata
 from ihproto.automata import CLIENT_TABLE, SERVER_TABLE, Refusal, client_automaton, server_automaton
 from ihproto.clauses import CLAUSES, FAMILIES, REVISION_IDS, SOURCES, Level, clause
 from ihproto.errorcodes import ERROR_CODES
+from ihproto.revisions import REVISIONS, Emission, Revision
 
 HERE = Path(__file__).resolve().parent
 
@@ -30,14 +32,6 @@ LEVELS = {
         "every source is silent, so this library chose; a peer may choose otherwise",
         "information, never somebody else's fault",
     ),
-}
-
-REVISION_SHAPES = {
-    "v0": "`/v0/stream/analyze`, a status for each step of a segment, errors as one text",
-    "v0.2": "`/v0/stream/analyze`, the same with ids for sessions and errors",
-    "v1-window": "`/v1/stream/analyze`, envelopes with a type, sent window by window",
-    "v1": "`/v1/stream/analyze`, envelopes that tell when something begins, changes and ends; the default",
-    "v2": "`/v2/stream/analyze`, as v1, and the client may choose a model",
 }
 
 
@@ -72,11 +66,11 @@ def protocol_page() -> str:
         (
             "The protocol changed its shape several times. Each clause lists the revisions in "
             "which it holds; where two sources disagree, the later one counts, for its own "
-            "revision."
+            "revision. [Revisions](revisions.md) tells how they differ."
         ),
         table(
-            ("revision", "endpoint and shape"),
-            ((f"`{revision}`", REVISION_SHAPES[revision]) for revision in REVISION_IDS),
+            ("revision", "endpoint", "shape"),
+            ((f"`{each.id}`", f"`{each.path}`", each.summary) for each in REVISIONS.values()),
         ),
         "## Sources",
         table(("tag", "stands for"), SOURCES.items()),
@@ -123,6 +117,87 @@ def protocol_page() -> str:
     return "\n\n".join(parts) + "\n"
 
 
+EMISSIONS = {
+    Emission.CHANGES: "when something begins, changes or ends; scores when a cadence period closes",
+    Emission.WINDOWS: "once for every window",
+    Emission.SEGMENTS: "once for every segment",
+}
+
+
+def names(values: Iterable[str | None]) -> str:
+    """List names as code, or say that there are none."""
+    return ", ".join(f"`{value}`" for value in values if value is not None) or "none"
+
+
+def seconds(value: float | None) -> str:
+    """Say how many seconds, or that nothing is said."""
+    return "not limited" if value is None or value == math.inf else f"{value:g} s"
+
+
+def revision_rows() -> Iterator[tuple[str, Callable[[Revision], str]]]:
+    """What there is to compare, and how to say it of one revision."""
+    yield "what it is", lambda each: each.summary
+    yield "endpoint", lambda each: f"`{each.path}`"
+    yield "a message has", lambda each: names((each.framing.discriminator, *each.framing.members, each.framing.payload))
+    yield "messages of the server", lambda each: names(each.server_messages)
+    yield "says what it saw", lambda each: EMISSIONS[each.emission]
+    yield "times count from the start of", lambda each: "the segment" if each.relative_times else "the session"
+    yield "told of a signal, besides type and times", lambda each: names(each.signal_details)
+    yield "begins with `session.ready`", lambda each: "yes" if each.announces else "no"
+    yield "session config", lambda each: names(each.config_keys)
+    yield "a config is confirmed", lambda each: "yes" if each.confirms else "no"
+    yield "parameters of the URL", lambda each: names(each.query_keys)
+    yield "models", lambda each: names(model.name for model in each.models)
+    yield (
+        "tracks that media needs",
+        lambda each: "; ".join(
+            (f"`{model.name}`: " if model.name else "") + " and ".join(model.tracks) for model in each.models
+        ),
+    )
+    yield (
+        "size of a segment, bytes",
+        lambda each: f"{each.contract.min_segment_size_bytes:,} to {each.contract.max_segment_size_bytes:,}",
+    )
+    yield "least media in a segment", lambda each: seconds(each.contract.min_segment_duration_seconds)
+    yield "idle timeout", lambda each: seconds(each.contract.session_idle_timeout_seconds)
+    yield "longest session", lambda each: seconds(each.contract.session_max_duration_seconds)
+    yield "ends gracefully by `session.close`", lambda each: "yes" if each.drains else "no"
+    yield (
+        "types of signal",
+        lambda each: "; ".join(
+            (f"`{model.name}`: " if model.name else "") + ", ".join(sorted(model.signal_types)) for model in each.models
+        ),
+    )
+
+
+def revisions_page() -> str:
+    """Render what the revisions are made of, side by side."""
+    parts = [
+        NOTICE,
+        "# The revisions, side by side",
+        (
+            "A revision is a value, `ihproto.REVISIONS[...]`, which the codec, the rules and the sessions read. This "
+            "is what the values hold. To speak one, pass it: `connect(url, key, revision=V2)`, "
+            "`ClientSession(now, revision=V0)`, or `ihproto stream --revision v2`."
+        ),
+        table(
+            ("", *(f"`{each.id}`" for each in REVISIONS.values())),
+            ((title, *(say(each) for each in REVISIONS.values())) for title, say in revision_rows()),
+        ),
+        (
+            "The limits are those of a server that was told nothing else. Where there is no `session.ready`, they are "
+            "what the documents say, and a time that they do not mention is not limited."
+        ),
+        "## Adding one",
+        (
+            "A revision that is made of parts that exist is one entry in `src/ihproto/revisions.py`, and its id in "
+            "`REVISION_IDS` of `src/ihproto/clauses.py` and in the clauses that hold in it: the rules apply themselves "
+            "by that. New messages are classes in `src/ihproto/messages.py`."
+        ),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
 S = TypeVar("S", bound=enum.Enum)
 T = TypeVar("T", bound=enum.Enum)
 
@@ -140,9 +215,9 @@ def clause_link(clause_id: str) -> str:
     return f"[{clause_id}](protocol.md#{anchor})"
 
 
-def diagram(states: Mapping[S, Mapping[T, S | Refusal[S]]], initial: S) -> str:
+def diagram(states: Mapping[S, Mapping[T, S | Refusal[S]]], *initial: S) -> str:
     """Draw the transitions that lead from one state to another; edges between the same two are one edge."""
-    lines = ["```mermaid", "stateDiagram-v2", f"    [*] --> {initial.value}"]
+    lines = ["```mermaid", "stateDiagram-v2", *(f"    [*] --> {state.value}" for state in initial)]
     for state, row in states.items():
         labels: dict[S, list[str]] = {}
         for trigger, entry in row.items():
@@ -194,7 +269,7 @@ def automata_page() -> str:
             "stays where it is."
         ),
         "## The client's automaton",
-        diagram(CLIENT_TABLE, client_automaton().state),
+        diagram(CLIENT_TABLE, client_automaton().state, client_automaton(awaits_ready=False).state),
         transitions(CLIENT_TABLE),
         "### What the client's refusals say",
         refusals(CLIENT_TABLE),
@@ -209,6 +284,7 @@ def automata_page() -> str:
 
 PAGES: dict[str, Callable[[], str]] = {
     "protocol.md": protocol_page,
+    "revisions.md": revisions_page,
     "automata.md": automata_page,
 }
 """File name to the function that renders the page."""

@@ -81,6 +81,7 @@ class Revision:
 
     Attributes:
         id: Its name in the clause catalogue, which says what holds in it.
+        summary: What it is, in a few words.
         path: The path of the endpoint that serves it.
         framing: How a server's message is laid out.
         messages: The messages that a server sends. Where several have the same type, they are tried in this order.
@@ -99,6 +100,7 @@ class Revision:
     """
 
     id: str
+    summary: str
     path: str
     framing: Framing
     messages: tuple[type[m.ServerMessage], ...] = attrs.field(repr=False)
@@ -204,6 +206,7 @@ _STATUS_LIMITS = attrs.evolve(
 
 V0 = Revision(
     id="v0",
+    summary="a status for each step of a segment, errors as one sentence",
     path="/v0/stream/analyze",
     framing=Framing("status", (), None, "STS-1"),
     messages=(m.SegmentProcessing, m.SegmentSignals, m.SegmentCompleted, m.SegmentFailedText),
@@ -218,6 +221,7 @@ V0 = Revision(
 
 V0_2 = Revision(
     id="v0.2",
+    summary="the same, with ids for sessions and errors, and with scores",
     path="/v0/stream/analyze",
     framing=Framing("status", ("correlation_id",), None, "STS-1"),
     messages=(m.SegmentProcessing, m.SegmentResult, m.SegmentCompleted, m.SegmentFailed),
@@ -229,6 +233,7 @@ V0_2 = Revision(
 
 V1_WINDOW = Revision(
     id="v1-window",
+    summary="typed envelopes, all about one window at a time",
     path="/v1/stream/analyze",
     framing=ENVELOPE,
     messages=(m.WindowSignals, m.WindowSignal, m.WindowEngagement, m.ConversationQualityUpdated, m.Error),
@@ -256,6 +261,7 @@ _LIFECYCLE_MESSAGES: tuple[type[m.ServerMessage], ...] = (
 
 V1 = Revision(
     id="v1",
+    summary="typed envelopes that tell when something begins, changes and ends; the default",
     path="/v1/stream/analyze",
     framing=ENVELOPE,
     messages=_LIFECYCLE_MESSAGES,
@@ -268,6 +274,7 @@ V1 = Revision(
 
 V2 = Revision(
     id="v2",
+    summary="as v1, and the client may choose a model",
     path="/v2/stream/analyze",
     framing=ENVELOPE,
     messages=_LIFECYCLE_MESSAGES,
