@@ -17,7 +17,7 @@ import pytest
 from anyio.streams.buffered import BufferedByteReceiveStream
 from media_corpus import Recipe, make
 
-from ihproto import MediaScanner, SegmentFault, SegmentMedia, SessionReady
+from ihproto import ExpectedMedia, MediaScanner, SegmentFault, SegmentMedia, SessionReady
 from ihproto.anyio import ServerStream, serve
 from ihproto_mock import LogEntry, MockServer
 
@@ -36,6 +36,9 @@ class Keeping:
     def __init__(self, contract: SessionReady, kept: list[bytes]) -> None:
         self._scanner = MediaScanner(contract)
         self._kept = kept
+
+    def expect(self, expected: ExpectedMedia) -> None:
+        self._scanner.expect(expected)
 
     def begin(self, number: int) -> None:
         self._kept.append(b"")
