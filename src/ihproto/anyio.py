@@ -1,58 +1,83 @@
 """The anyio adapter: sessions over sockets, on asyncio or trio.
 
 `connect` opens a session with a server, `serve` takes the connections of clients. What they hand out is described in
-`ClientStream` and `ServerStream`; `ihproto.trio` has the same names.
+`ClientStream`, `ServerStream` and, for plain HTTP, `HttpExchange`; `Api` makes plain HTTP requests. `ihproto.trio` has
+the same names.
 """
 
 from __future__ import annotations
 
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
-from typing import Any, Unpack
+from typing import Any, TypeVar, Unpack
 
 import anyio
 import anyio.abc
+import anyio.to_thread
 from anyio.streams.tls import TLSStream
 
 from ihproto._adapter import (
     ACCEPT_PAUSE,
     RECEIVE_SIZE,
+    ApiError,
     ClientStream,
     ConnectError,
     ConnectionBroken,
     ConnectOptions,
     Dialer,
+    Endpoint,
+    File,
     Handler,
+    HttpExchange,
+    JobUnfinished,
     PeerStalled,
+    Progress,
+    RequestHandler,
     ServeOptions,
     Server,
     ServerStream,
     SessionRefused,
     StreamError,
+    TokenSource,
+    Transport,
     UpgradeError,
+    resolve,
 )
-from ihproto.wire import CredentialForm, HttpError, UpgradeRequested
+from ihproto._adapter import Api as _Api
+from ihproto.wire import CredentialForm, HttpError, HttpRequested, UpgradeRequested
 
 __all__ = [
+    "Api",
+    "ApiError",
     "ClientStream",
     "ConnectError",
     "ConnectOptions",
     "ConnectionBroken",
     "CredentialForm",
+    "File",
     "Handler",
     "HttpError",
+    "HttpExchange",
+    "HttpRequested",
+    "JobUnfinished",
     "PeerStalled",
+    "Progress",
+    "RequestHandler",
     "ServeOptions",
     "Server",
     "ServerStream",
     "SessionRefused",
     "StreamError",
+    "TokenSource",
     "UpgradeError",
     "UpgradeRequested",
     "connect",
     "serve",
 ]
+
+
+T = TypeVar("T")
 
 
 class _Transport:
@@ -96,7 +121,9 @@ class _Transport:
 
 
 @asynccontextmanager
-async def connect(url: str, credential: str, **options: Unpack[ConnectOptions]) -> AsyncIterator[ClientStream]:
+async def connect(
+    url: str, credential: str | TokenSource, **options: Unpack[ConnectOptions]
+) -> AsyncIterator[ClientStream]:
     """Open a session; inside the block it stands, and `session.ready` has arrived (RDY-4).
 
     Leaving the block closes the session, if it is not closed already, without waiting for what the server has not
@@ -104,7 +131,7 @@ async def connect(url: str, credential: str, **options: Unpack[ConnectOptions]) 
 
     Args:
         url: `wss://…`, or `ws://…` for a local server; without a path, that of the revision (HS-1).
-        credential: An API key or a token.
+        credential: An API key or a token, or where to get one.
         **options: See `ConnectOptions`.
 
     Raises:
@@ -112,30 +139,63 @@ async def connect(url: str, credential: str, **options: Unpack[ConnectOptions]) 
         ConnectError: If the server cannot be reached.
         UpgradeError: If it refuses the upgrade (HS-10).
         SessionRefused: If it refuses the session (RDY-3, HS-11).
+        StreamError: If a `TokenSource` gets no token.
     """
-    dialer = Dialer(url, credential, **options)
+    dialer = Dialer(url, await resolve(credential), **options)
     async with dialer.open(_Transport(await _dial(dialer))) as stream:
         yield stream
 
 
-async def _dial(dialer: Dialer) -> anyio.abc.ByteStream:
-    target = dialer.target
+async def _dial(endpoint: Endpoint) -> anyio.abc.ByteStream:
+    target = endpoint.target
     try:
-        with anyio.fail_after(dialer.connect_timeout):
+        with anyio.fail_after(endpoint.connect_timeout):
             stream: anyio.abc.ByteStream = await anyio.connect_tcp(target.host, target.port)
-            if dialer.ssl_context is None:
+            if endpoint.ssl_context is None:
                 return stream
             try:
                 return await TLSStream.wrap(
-                    stream, hostname=target.host, ssl_context=dialer.ssl_context, standard_compatible=False
+                    stream, hostname=target.host, ssl_context=endpoint.ssl_context, standard_compatible=False
                 )
             except BaseException:
                 await anyio.aclose_forcefully(stream)
                 raise
     except TimeoutError:
-        raise dialer.too_slow() from None
+        raise endpoint.too_slow() from None
     except (OSError, anyio.BrokenResourceError, anyio.EndOfStream) as error:
-        raise dialer.unreachable(error) from None
+        raise endpoint.unreachable(error) from None
+
+
+class _Library:
+    """The clock, the tasks and the threads of anyio."""
+
+    def now(self) -> float:
+        return anyio.current_time()
+
+    def lock(self) -> anyio.Lock:
+        return anyio.Lock()
+
+    async def sleep(self, seconds: float) -> None:
+        await anyio.sleep(seconds)
+
+    async def together(
+        self, first: Callable[[], Coroutine[Any, Any, None]], second: Callable[[], Coroutine[Any, Any, None]]
+    ) -> None:
+        async with anyio.create_task_group() as group:
+            group.start_soon(first)
+            group.start_soon(second)
+
+    async def in_thread(self, call: Callable[[], T]) -> T:
+        return await anyio.to_thread.run_sync(call)
+
+    async def dial(self, endpoint: Endpoint) -> Transport:
+        return _Transport(await _dial(endpoint))
+
+
+class Api(_Api):
+    """The HTTP endpoints of a service, see `ihproto._adapter.Api`: key exchange, client tokens, uploads, jobs."""
+
+    library = _Library()
 
 
 @asynccontextmanager

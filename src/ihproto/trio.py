@@ -1,54 +1,78 @@
 """The trio adapter: sessions over sockets, on trio alone.
 
 `connect` opens a session with a server, `serve` takes the connections of clients. What they hand out is described in
-`ClientStream` and `ServerStream`; `ihproto.anyio` has the same names.
+`ClientStream`, `ServerStream` and, for plain HTTP, `HttpExchange`; `Api` makes plain HTTP requests. `ihproto.anyio` has
+the same names.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
-from typing import Unpack
+from typing import Any, TypeVar, Unpack
 
 import trio
 
 from ihproto._adapter import (
     RECEIVE_SIZE,
+    ApiError,
     ClientStream,
     ConnectError,
     ConnectionBroken,
     ConnectOptions,
     Dialer,
+    Endpoint,
+    File,
     Handler,
+    HttpExchange,
+    JobUnfinished,
     PeerStalled,
+    Progress,
+    RequestHandler,
     ServeOptions,
     Server,
     ServerStream,
     SessionRefused,
     StreamError,
+    TokenSource,
+    Transport,
     UpgradeError,
+    resolve,
 )
-from ihproto.wire import CredentialForm, HttpError, UpgradeRequested
+from ihproto._adapter import Api as _Api
+from ihproto.wire import CredentialForm, HttpError, HttpRequested, UpgradeRequested
 
 __all__ = [
+    "Api",
+    "ApiError",
     "ClientStream",
     "ConnectError",
     "ConnectOptions",
     "ConnectionBroken",
     "CredentialForm",
+    "File",
     "Handler",
     "HttpError",
+    "HttpExchange",
+    "HttpRequested",
+    "JobUnfinished",
     "PeerStalled",
+    "Progress",
+    "RequestHandler",
     "ServeOptions",
     "Server",
     "ServerStream",
     "SessionRefused",
     "StreamError",
+    "TokenSource",
     "UpgradeError",
     "UpgradeRequested",
     "connect",
     "serve",
 ]
+
+
+T = TypeVar("T")
 
 
 class _Transport:
@@ -83,7 +107,9 @@ class _Transport:
 
 
 @asynccontextmanager
-async def connect(url: str, credential: str, **options: Unpack[ConnectOptions]) -> AsyncIterator[ClientStream]:
+async def connect(
+    url: str, credential: str | TokenSource, **options: Unpack[ConnectOptions]
+) -> AsyncIterator[ClientStream]:
     """Open a session; inside the block it stands, and `session.ready` has arrived (RDY-4).
 
     Leaving the block closes the session, if it is not closed already, without waiting for what the server has not
@@ -91,7 +117,7 @@ async def connect(url: str, credential: str, **options: Unpack[ConnectOptions]) 
 
     Args:
         url: `wss://…`, or `ws://…` for a local server; without a path, that of the revision (HS-1).
-        credential: An API key or a token.
+        credential: An API key or a token, or where to get one.
         **options: See `ConnectOptions`.
 
     Raises:
@@ -99,20 +125,21 @@ async def connect(url: str, credential: str, **options: Unpack[ConnectOptions]) 
         ConnectError: If the server cannot be reached.
         UpgradeError: If it refuses the upgrade (HS-10).
         SessionRefused: If it refuses the session (RDY-3, HS-11).
+        StreamError: If a `TokenSource` gets no token.
     """
-    dialer = Dialer(url, credential, **options)
+    dialer = Dialer(url, await resolve(credential), **options)
     async with dialer.open(_Transport(await _dial(dialer))) as stream:
         yield stream
 
 
-async def _dial(dialer: Dialer) -> trio.abc.Stream:
-    target = dialer.target
+async def _dial(endpoint: Endpoint) -> trio.abc.Stream:
+    target = endpoint.target
     try:
-        with trio.fail_after(dialer.connect_timeout):
+        with trio.fail_after(endpoint.connect_timeout):
             stream = await trio.open_tcp_stream(target.host, target.port)
-            if dialer.ssl_context is None:
+            if endpoint.ssl_context is None:
                 return stream
-            encrypted = trio.SSLStream(stream, dialer.ssl_context, server_hostname=target.host, https_compatible=True)
+            encrypted = trio.SSLStream(stream, endpoint.ssl_context, server_hostname=target.host, https_compatible=True)
             try:
                 await encrypted.do_handshake()
             except BaseException:
@@ -120,9 +147,41 @@ async def _dial(dialer: Dialer) -> trio.abc.Stream:
                 raise
             return encrypted
     except trio.TooSlowError:
-        raise dialer.too_slow() from None
+        raise endpoint.too_slow() from None
     except (OSError, trio.BrokenResourceError) as error:
-        raise dialer.unreachable(error) from None
+        raise endpoint.unreachable(error) from None
+
+
+class _Library:
+    """The clock, the tasks and the threads of trio."""
+
+    def now(self) -> float:
+        return trio.current_time()
+
+    def lock(self) -> trio.Lock:
+        return trio.Lock()
+
+    async def sleep(self, seconds: float) -> None:
+        await trio.sleep(seconds)
+
+    async def together(
+        self, first: Callable[[], Coroutine[Any, Any, None]], second: Callable[[], Coroutine[Any, Any, None]]
+    ) -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(first)
+            nursery.start_soon(second)
+
+    async def in_thread(self, call: Callable[[], T]) -> T:
+        return await trio.to_thread.run_sync(call)
+
+    async def dial(self, endpoint: Endpoint) -> Transport:
+        return _Transport(await _dial(endpoint))
+
+
+class Api(_Api):
+    """The HTTP endpoints of a service, see `ihproto._adapter.Api`: key exchange, client tokens, uploads, jobs."""
+
+    library = _Library()
 
 
 @asynccontextmanager

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from ihproto import NominalScanner, ServerEvent, ServerSession, ServerSettings, SessionClosed, SessionReady
+from ihproto import NominalScanner, ServerSession, ServerSettings, SessionClosed, SessionReady
 from ihproto.messages import ConfigOptions
 from ihproto.wire import (
     ClientConnection,
@@ -290,5 +290,4 @@ def serve_bytes(server: ServerConnection, data: bytes, now: float = 0.0) -> tupl
         events.append(event)
         if isinstance(event, UpgradeRequested):
             accept(server, ServerSettings(contract=SMALL, max_text_bytes=64), now)
-    more: list[ServerEvent | UpgradeRequested | UpgradeFailed] = server.events()
-    return [*events, *more], server.data_to_send(now)
+    return [*events, *server.events()], server.data_to_send(now)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import os
 import ssl
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
@@ -11,7 +10,8 @@ from contextlib import asynccontextmanager
 from typing import Self, TypedDict
 
 from ihproto._adapter.driver import Driver, Transport
-from ihproto._adapter.errors import ConnectError, SessionRefused, StreamError, UpgradeError
+from ihproto._adapter.endpoint import Endpoint
+from ihproto._adapter.errors import SessionRefused, StreamError, UpgradeError
 from ihproto.automata import ClientState
 from ihproto.client import ClientSession
 from ihproto.errors import LocalProtocolError, Side, Violation
@@ -160,13 +160,6 @@ def _of_session(wire: ClientConnection) -> list[ClientEvent]:
     return [event for event in wire.events() if not isinstance(event, UpgradeAccepted | UpgradeRefused | UpgradeFailed)]
 
 
-def _inner(error: BaseException) -> BaseException | None:
-    """What a library has wrapped: of several addresses that failed, the first tells enough."""
-    if isinstance(error, BaseExceptionGroup):
-        return error.exceptions[0]
-    return error.__cause__
-
-
 class ConnectOptions(TypedDict, total=False):
     """What `connect` takes besides URL and credential; see `Dialer` for meanings and defaults."""
 
@@ -186,7 +179,7 @@ class ConnectOptions(TypedDict, total=False):
     send_timeout: float
 
 
-class Dialer:
+class Dialer(Endpoint):
     """All that `connect` needs to know, checked before there is a socket.
 
     Args:
@@ -234,8 +227,7 @@ class Dialer:
         close_timeout: float = 10.0,
         send_timeout: float = 60.0,
     ) -> None:
-        wanted = SessionConfig(include, goal_dimensions, model, audio_format)
-        query, self._opening = write_query(revision, wanted)
+        query, self._opening = write_query(revision, SessionConfig(include, goal_dimensions, model, audio_format))
         self._asked = read_query(revision, query)
         if self._opening != SessionConfig():
             refusal = unwritable(self._opening, revision)
@@ -243,11 +235,8 @@ class Dialer:
                 raise LocalProtocolError(
                     Violation(refusal.clause, Side.CLIENT, "CONNECTING", refusal.what, refusal.path)
                 )
-        self.target = Target.parse(url, revision, allow_plaintext=allow_plaintext).with_query(query)
-        self.connect_timeout = connect_timeout
-        self.ssl_context: ssl.SSLContext | None = None
-        if self.target.tls:
-            self.ssl_context = ssl_context if ssl_context is not None else ssl.create_default_context()
+        target = Target.parse(url, revision, allow_plaintext=allow_plaintext).with_query(query)
+        super().__init__(target, ssl_context, connect_timeout)
         self._revision = revision
         self._strict = strict
         self._send_timeout = send_timeout
@@ -283,20 +272,6 @@ class Dialer:
                 audio_format=opening.audio_format,
             )
         return session
-
-    def too_slow(self) -> ConnectError:
-        """The error for a server that does not answer."""
-        return ConnectError(f"{self.target.authority} did not answer within {self.connect_timeout:g} s")
-
-    def unreachable(self, error: BaseException) -> ConnectError:
-        """The error for a server that cannot be reached, or with which TLS cannot be set up."""
-        while (inner := _inner(error)) is not None:
-            error = inner
-        why = str(error) or type(error).__name__
-        if isinstance(error, OSError) and not isinstance(error, ssl.SSLError) and (error.errno or 0) > 0:
-            # The library's own words differ, and name addresses that nobody asked for.
-            why = os.strerror(error.errno or 0)
-        return ConnectError(f"{self.target.authority} cannot be reached: {why}")
 
     @asynccontextmanager
     async def open(self, transport: Transport) -> AsyncIterator[ClientStream]:

@@ -63,7 +63,7 @@ class Transport(Protocol):
 
 
 class _Wire(Protocol):
-    """What both connections of `ihproto.wire` have in common."""
+    """What all connections of `ihproto.wire` have in common."""
 
     @property
     def finished(self) -> bool: ...
@@ -78,12 +78,26 @@ W = TypeVar("W", bound=_Wire)
 
 
 class Driver(Generic[W]):
-    """Moves the bytes of one connection, in whichever task asks for it."""
+    """Moves the bytes of one connection, in whichever task asks for it.
 
-    def __init__(self, wire: W, transport: Transport, send_timeout: float) -> None:
+    Args:
+        wire: The connection.
+        transport: What moves the bytes.
+        send_timeout: How long the peer may not take our bytes, in seconds.
+        cure: What to do about a peer that takes none, behind a semicolon; empty when nothing can be done.
+    """
+
+    def __init__(
+        self,
+        wire: W,
+        transport: Transport,
+        send_timeout: float,
+        cure: str = "; read events while sending, in another task or by turns",
+    ) -> None:
         self.wire = wire
         self.transport = transport
         self._send_timeout = send_timeout
+        self._cure = cure
         self._writing = transport.lock()
         self._reading = transport.lock()
         self._steps = 0
@@ -180,10 +194,7 @@ class Driver(Generic[W]):
         with self.transport.scope(self.transport.now() + self._send_timeout) as scope:
             await self.transport.send_all(data)
         if scope.cancelled_caught:
-            raise PeerStalled(
-                f"the peer has not taken our bytes for {self._send_timeout:g} s; "
-                "read events while sending, in another task or by turns"
-            )
+            raise PeerStalled(f"the peer has not taken our bytes for {self._send_timeout:g} s{self._cure}")
 
     def _deadline(self) -> float:
         moment = self.wire.next_timeout()

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from ihproto.errors import Violation
 from ihproto.events import SessionClosed
 from ihproto.messages import Error
-from ihproto.wire import UpgradeFailed, UpgradeRefused
+from ihproto.uploads import UploadJob
+from ihproto.wire import HttpError, UpgradeFailed, UpgradeRefused
 
 
 class StreamError(Exception):
@@ -28,6 +29,40 @@ class UpgradeError(StreamError):
     def __init__(self, event: UpgradeRefused | UpgradeFailed) -> None:
         super().__init__(_describe(event))
         self.event = event
+
+
+class ApiError(StreamError):
+    """The server answered a plain HTTP request with an error (ERR-3).
+
+    Args:
+        what: What was refused, for example `the upload`.
+        status: The HTTP status.
+        error: The JSON body, None when it is not of the documented shape.
+        correlation_id: The id of the request, None when the server told none (HS-9).
+
+    Attributes:
+        status: The HTTP status.
+        error: The JSON body, None when it is not of the documented shape.
+        correlation_id: The id of the request, None when the server told none.
+    """
+
+    def __init__(self, what: str, status: int, error: HttpError | None, correlation_id: str | None) -> None:
+        super().__init__(_refusal(what, status, error, "is this the address of the service?"))
+        self.status = status
+        self.error = error
+        self.correlation_id = correlation_id
+
+
+class JobUnfinished(StreamError):
+    """A job was not done in time; it goes on, and can be read for an hour after it was accepted (UPL-2).
+
+    Attributes:
+        job: The job as it was read last.
+    """
+
+    def __init__(self, job: UploadJob, timeout: float) -> None:
+        super().__init__(f"job {job.job_id} is still {job.status} after {timeout:g} s; read it again later (UPL-2)")
+        self.job = job
 
 
 class SessionRefused(StreamError):
@@ -63,11 +98,13 @@ class ConnectionBroken(StreamError):
 def _describe(event: UpgradeRefused | UpgradeFailed) -> str:
     if isinstance(event, UpgradeFailed):
         return event.what
-    text = f"the server refused the upgrade with HTTP {event.status}"
-    if event.error is not None and event.error.error_id is not None:
-        text += f", {event.error.error_id}: {event.error.message}"
-    elif event.error is not None and event.error.message is not None:
-        text += f": {event.error.message}"
-    else:
-        text += "; is this the stream endpoint of the service?"
-    return text
+    return _refusal("the upgrade", event.status, event.error, "is this the stream endpoint of the service?")
+
+
+def _refusal(what: str, status: int, error: HttpError | None, doubt: str) -> str:
+    text = f"the server refused {what} with HTTP {status}"
+    if error is not None and error.error_id is not None:
+        return f"{text}, {error.error_id}: {error.message}"
+    if error is not None and error.message is not None:
+        return f"{text}: {error.message}"
+    return f"{text}; {doubt}"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import functools
-import logging
 import os
 import ssl
 import uuid
@@ -15,6 +14,7 @@ from typing import Self, TypeAlias, TypedDict
 
 from ihproto._adapter.driver import Driver, Scope, Transport
 from ihproto._adapter.errors import ConnectError
+from ihproto._adapter.exchange import HttpExchange, RequestHandler, handle_request, logger
 from ihproto.analysis import WindowAnalysis
 from ihproto.automata import ServerState
 from ihproto.events import ServerEvent, SessionClosed, Window
@@ -22,12 +22,21 @@ from ihproto.media import SegmentScanner
 from ihproto.messages import MediaRange
 from ihproto.revisions import V1, Revision
 from ihproto.server import ServerSession, ServerSettings
-from ihproto.wire import HttpError, ServerConnection, UpgradeFailed, UpgradeRequested
-
-logger = logging.getLogger("ihproto")
+from ihproto.wire import (
+    BodyEnded,
+    BodyReceived,
+    HttpError,
+    HttpRequested,
+    RequestLost,
+    ServerConnection,
+    UpgradeFailed,
+    UpgradeRequested,
+)
 
 #: How long to wait before connections are accepted again when there were no file descriptors left, in seconds.
 ACCEPT_PAUSE = 0.1
+# What a session has nothing to do with: its connection has said it before, or never says it.
+_NOT_OF_SESSION = (UpgradeRequested, UpgradeFailed, HttpRequested, BodyReceived, BodyEnded, RequestLost)
 _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
@@ -161,9 +170,7 @@ class ServerStream:
                 return event
             if self._over:
                 raise StopAsyncIteration
-            self._events.extend(
-                event for event in self._driver.wire.events() if not isinstance(event, UpgradeRequested | UpgradeFailed)
-            )
+            self._events.extend(event for event in self._driver.wire.events() if not isinstance(event, _NOT_OF_SESSION))
             if not self._events:
                 if self._driver.wire.session is None:
                     raise RuntimeError("accept the upgrade before iterating")
@@ -191,6 +198,7 @@ class ServeOptions(TypedDict, total=False):
     shutdown_timeout: float
     max_header_bytes: int
     on_failed: Callable[[str, str], None] | None
+    on_request: RequestHandler | None
 
 
 class Server:
@@ -202,13 +210,17 @@ class Server:
         port: The TCP port, 0 for any that is free.
         ssl_context: TLS settings, None for plain text.
         correlation_id: Makes the id of a connection (HS-9).
-        upgrade_timeout: How long an upgrade request may take to arrive, in seconds.
-        close_timeout: How long to wait for the answer to a close, in seconds.
+        upgrade_timeout: How long an upgrade request may take to arrive, and how long a client may pause in the body
+            of a plain request, in seconds.
+        close_timeout: How long to wait for the answer to a close, or for more of a body behind an early response, in
+            seconds.
         send_timeout: How long a client may not take our bytes, in seconds.
-        shutdown_timeout: How long to wait for the sessions to close at the end, in seconds.
+        shutdown_timeout: How long to wait for the sessions to close, and for plain requests to be answered, at the
+            end, in seconds.
         max_header_bytes: The largest head of a request, in bytes.
         on_failed: Called for each connection that ends without a usable upgrade request, with its correlation id and
             what was wrong.
+        on_request: Called for each plain HTTP request, in a task of its own; None to tell them to upgrade.
 
     Attributes:
         host: The address it listens on.
@@ -230,6 +242,7 @@ class Server:
         shutdown_timeout: float = 5.0,
         max_header_bytes: int = 16 * 1024,
         on_failed: Callable[[str, str], None] | None = None,
+        on_request: RequestHandler | None = None,
     ) -> None:
         self.host = host
         self.port = port
@@ -239,6 +252,7 @@ class Server:
         self.streams: set[ServerStream] = set()
         self._handler = handler
         self._on_failed = on_failed
+        self._on_request = on_request
         self._correlation_id = correlation_id
         self._send_timeout = send_timeout
         self._upgrading: set[Scope] = set()
@@ -247,6 +261,7 @@ class Server:
             upgrade_timeout=upgrade_timeout,
             close_timeout=close_timeout,
             max_header_bytes=max_header_bytes,
+            http=on_request is not None,
         )
 
     @property
@@ -267,7 +282,7 @@ class Server:
         return ConnectError(f"cannot listen on {self.host} port {self.port}: {error}")
 
     async def take(self, transport: Transport) -> None:
-        """Serve one connection: read its upgrade request, call the handler, and leave nothing behind."""
+        """Serve one connection: read its request, call the handler, and leave nothing behind."""
         wire = self._make_wire(transport.now(), correlation_id=self._correlation_id())
         driver = Driver(wire, transport, self._send_timeout)
         try:
@@ -278,7 +293,10 @@ class Server:
                     request = await self._read_request(driver)
                 finally:
                     self._upgrading.discard(scope)
-            if request is not None:
+            if isinstance(request, HttpExchange):
+                assert self._on_request is not None
+                await handle_request(self._on_request, request, driver)
+            elif request is not None:
                 stream = ServerStream(request, driver)
                 self.streams.add(stream)
                 try:
@@ -290,12 +308,16 @@ class Server:
         finally:
             await transport.aclose()
 
-    async def _read_request(self, driver: Driver[ServerConnection]) -> UpgradeRequested | None:
+    async def _read_request(self, driver: Driver[ServerConnection]) -> UpgradeRequested | HttpExchange | None:
         while not driver.wire.finished:
             await driver.step()
-            for event in driver.wire.events():
+            events = iter(driver.wire.events())
+            for event in events:
                 if isinstance(event, UpgradeRequested):
                     return event
+                if isinstance(event, HttpRequested):
+                    # The first pieces of the body may have come with the head.
+                    return HttpExchange(event, events, driver)
                 if isinstance(event, UpgradeFailed) and self._on_failed is not None:
                     self._on_failed(driver.wire.correlation_id, event.what)
         return None

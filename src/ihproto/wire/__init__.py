@@ -1,21 +1,46 @@
-"""Bytes under a session: HTTP/1.1 upgrade, credentials, WebSocket frames, still without I/O.
+"""Bytes under a session: HTTP/1.1 upgrade, credentials, WebSocket frames, still without I/O; and plain HTTP beside it.
 
 `ClientConnection` and `ServerConnection` take the bytes of one connection and the time, and give bytes to send and
-events: those of the upgrade (`ihproto.wire.events`) and, after it, those of the session that they carry.
+events: those of the upgrade (`ihproto.wire.events`) and, after it, those of the session that they carry. What the
+service offers by plain HTTP goes the same way: a `ServerConnection` takes such requests if it is told to, and a
+`RequestConnection` makes one.
 """
 
 from ihproto.wire.client import ClientConnection
 from ihproto.wire.credentials import Credential, CredentialForm
-from ihproto.wire.events import UpgradeAccepted, UpgradeFailed, UpgradeRefused, UpgradeRequested
+from ihproto.wire.events import (
+    BodyEnded,
+    BodyReceived,
+    HttpEvent,
+    HttpRequested,
+    HttpResponse,
+    RequestFailed,
+    RequestLost,
+    UpgradeAccepted,
+    UpgradeFailed,
+    UpgradeRefused,
+    UpgradeRequested,
+)
+from ihproto.wire.multipart import MultipartForm
 from ihproto.wire.refusal import HttpError
+from ihproto.wire.request import RequestConnection
 from ihproto.wire.server import ServerConnection
 from ihproto.wire.target import Target
 
 __all__ = [
+    "BodyEnded",
+    "BodyReceived",
     "ClientConnection",
     "Credential",
     "CredentialForm",
     "HttpError",
+    "HttpEvent",
+    "HttpRequested",
+    "HttpResponse",
+    "MultipartForm",
+    "RequestConnection",
+    "RequestFailed",
+    "RequestLost",
     "ServerConnection",
     "Target",
     "UpgradeAccepted",

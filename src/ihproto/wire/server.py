@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from http import HTTPStatus
+from collections.abc import Sequence
 from urllib.parse import parse_qsl
 
 import attrs
@@ -16,7 +16,9 @@ from ihproto.automata import ServerState
 from ihproto.events import ServerEvent
 from ihproto.server import ServerSession
 from ihproto.wire.credentials import find, select
-from ihproto.wire.events import UpgradeFailed, UpgradeRequested
+from ihproto.wire.events import HttpEvent, UpgradeFailed, UpgradeRequested
+from ihproto.wire.exchange import Exchange, encode_response
+from ihproto.wire.exchange import header as _header
 from ihproto.wire.frames import Frames
 from ihproto.wire.refusal import HttpError
 
@@ -24,18 +26,25 @@ _TOO_LARGE = "the head of the request is too large"
 
 
 class ServerConnection:
-    """One connection of a client, from the upgrade request to the last close frame.
+    """One connection of a client, from the upgrade request to the last close frame; or with one plain HTTP request.
 
     Drive it like a session: put what arrives into `receive_data`, send what `data_to_send` gives, call
     `handle_timeout` when `next_timeout` says so, and read `events`. Answer `UpgradeRequested` with `accept` or
     `refuse`. When `finished`, close the socket.
 
+    With `http`, a request that asks for no upgrade is an `HttpRequested`: call `want_body` if its body is wanted, take
+    that from `BodyReceived` events until `BodyEnded`, and answer with `respond` or `refuse`, which may come before the
+    body has. `RequestLost` says that there is nobody to answer any more.
+
     Args:
         now: The present moment, in seconds.
         correlation_id: The id of this connection; every response and every envelope carries it (HS-9).
-        upgrade_timeout: How long the upgrade request may take to arrive, in seconds.
-        close_timeout: How long to wait for the answer to a close frame, in seconds.
+        upgrade_timeout: How long the upgrade request may take to arrive, and how long a client may pause in the body
+            of a plain request, in seconds.
+        close_timeout: How long to wait for the answer to a close frame, or for more of a body that is not wanted any
+            more, in seconds.
         max_header_bytes: The largest head of a request, in bytes.
+        http: Take plain HTTP requests too, instead of telling them to upgrade.
     """
 
     def __init__(
@@ -46,6 +55,7 @@ class ServerConnection:
         upgrade_timeout: float = 30.0,
         close_timeout: float = 10.0,
         max_header_bytes: int = 16 * 1024,
+        http: bool = False,
     ) -> None:
         self.correlation_id = correlation_id
         self.session: ServerSession | None = None
@@ -53,9 +63,12 @@ class ServerConnection:
         self._ws = WSConnection(ConnectionType.SERVER)
         self._subprotocols: list[str] = []
         self._close_timeout = close_timeout
+        self._body_timeout = upgrade_timeout
         self._deadline: float | None = now + upgrade_timeout
-        self._events: deque[ServerEvent | UpgradeRequested | UpgradeFailed] = deque()
+        self._events: deque[ServerEvent | UpgradeRequested | UpgradeFailed | HttpEvent] = deque()
         self._frames: Frames | None = None
+        self._takes_http = http
+        self._exchange: Exchange | None = None
         self._received = 0
         self._max_header_bytes = max_header_bytes
         self._requested = False
@@ -65,7 +78,14 @@ class ServerConnection:
     @property
     def finished(self) -> bool:
         """Whether nothing more will come or go: send what is left and close the socket."""
+        if self._exchange is not None:
+            return self._exchange.finished
         return self._refused or (self._frames is not None and self._frames.finished)
+
+    @property
+    def answerable(self) -> bool:
+        """Whether there is a plain HTTP request that has got no answer yet."""
+        return self._exchange is not None and not self._exchange.answered
 
     def accept(self, session: ServerSession, now: float) -> None:
         """Accept the upgrade and carry `session` from here.
@@ -100,29 +120,74 @@ class ServerConnection:
         early, _ = self._http.trailing_data
         self._frames.receive_data(early, now)
 
-    def refuse(self, status: int, error: HttpError, now: float) -> None:
-        """Refuse the upgrade by an HTTP response with a JSON body (HS-10, ERR-3).
+    def refuse(self, status: int, error: HttpError, now: float, *, headers: Sequence[tuple[str, str]] = ()) -> None:
+        """Refuse the upgrade, or the plain HTTP request, by an HTTP response with a JSON body (HS-10, ERR-3).
 
         Args:
             status: The HTTP status.
             error: What to tell the client; the correlation id is filled in.
             now: The present moment, in seconds.
+            headers: More headers, for example `Allow` with 405.
 
         Raises:
-            RuntimeError: If there is no upgrade request to answer.
+            RuntimeError: If there is no request to answer.
+            ValueError: If the response cannot be written as HTTP; the request can still be answered.
         """
+        if self._exchange is not None:
+            self._exchange.refuse(status, error, now, headers)
+            return
         self._expect_request()
-        self._respond(status, error)
+        self._respond(status, error, headers)
+
+    def want_body(self, now: float) -> None:
+        """Wait for the body of the plain HTTP request from now on.
+
+        A client that asked whether to send it (`Expect: 100-continue`) is told so, and from now on a pause in the body
+        counts as one of the client. Call it again after a pause of your own. Without a body to come it does nothing.
+
+        Args:
+            now: The present moment, in seconds.
+
+        Raises:
+            RuntimeError: If there is no plain HTTP request.
+        """
+        self._expect_exchange().want_body(now)
+
+    def respond(
+        self,
+        status: int,
+        body: bytes,
+        now: float,
+        *,
+        content_type: str = "application/json",
+        headers: Sequence[tuple[str, str]] = (),
+    ) -> None:
+        """Answer the plain HTTP request (HS-9); the connection ends with it.
+
+        Args:
+            status: The HTTP status, a final one.
+            body: The body; it is left out for HEAD.
+            now: The present moment, in seconds.
+            content_type: What the body is.
+            headers: More headers.
+
+        Raises:
+            RuntimeError: If there is no plain HTTP request to answer.
+            ValueError: If the response cannot be written as HTTP; the request can still be answered.
+        """
+        self._expect_exchange().respond(status, body, now, content_type=content_type, headers=headers)
 
     def receive_data(self, data: bytes, now: float) -> None:
         """Take bytes that arrived."""
         if self._frames is not None:
             self._frames.receive_data(data, now)
+        elif self._exchange is not None:
+            self._exchange.receive_data(data, now)
         elif data and not self._refused:
             self._http.receive_data(data)
             self._received += len(data)
             if not self._requested:
-                self._receive_request()
+                self._receive_request(now)
 
     def receive_eof(self, now: float, reason: str = "the connection ended without a close frame") -> None:
         """Take note that the peer will send nothing more, or that the connection is given up.
@@ -133,6 +198,8 @@ class ServerConnection:
         """
         if self._frames is not None:
             self._frames.lose(reason)
+        elif self._exchange is not None:
+            self._exchange.receive_eof("the connection ended in the middle of the body")
         elif not self._refused:
             self._fail("the client closed the connection before the upgrade")
 
@@ -140,14 +207,18 @@ class ServerConnection:
         """Drain the bytes to send, those included that calls on the session have caused."""
         if self._frames is not None:
             self._out.append(self._frames.data_to_send(now))
+        elif self._exchange is not None:
+            self._out.append(self._exchange.data_to_send())
         data = b"".join(self._out)
         self._out.clear()
         return data
 
-    def events(self) -> list[ServerEvent | UpgradeRequested | UpgradeFailed]:
+    def events(self) -> list[ServerEvent | UpgradeRequested | UpgradeFailed | HttpEvent]:
         """Drain what happened, oldest first."""
         if self.session is not None:
             self._events.extend(self.session.events())
+        elif self._exchange is not None:
+            self._events.extend(self._exchange.events())
         events = list(self._events)
         self._events.clear()
         return events
@@ -156,6 +227,8 @@ class ServerConnection:
         """The moment at which `handle_timeout` wants to be called, None for never."""
         if self.finished:
             return None
+        if self._exchange is not None:
+            return self._exchange.next_timeout()
         return self._deadline if self._frames is None else self._frames.next_timeout()
 
     def handle_timeout(self, now: float) -> None:
@@ -164,14 +237,22 @@ class ServerConnection:
             return
         if self._frames is not None:
             self._frames.handle_timeout(now)
+        elif self._exchange is not None:
+            self._exchange.handle_timeout(now)
         elif self._deadline is not None and now >= self._deadline:
-            self._refuse_request(408, "the upgrade request did not arrive in time")
+            kind = "request" if self._takes_http else "upgrade request"
+            self._refuse_request(408, f"the {kind} did not arrive in time")
 
     def _expect_request(self) -> None:
         if not self._requested or self._frames is not None or self._refused:
             raise RuntimeError("there is no upgrade request to answer")
 
-    def _receive_request(self) -> None:
+    def _expect_exchange(self) -> Exchange:
+        if self._exchange is None:
+            raise RuntimeError("there is no plain HTTP request to answer")
+        return self._exchange
+
+    def _receive_request(self, now: float) -> None:
         try:
             request = self._http.next_event()
         except h11.RemoteProtocolError as error:
@@ -185,6 +266,16 @@ class ServerConnection:
             return
         headers = [(bytes(name), bytes(value)) for name, value in request.headers]
         if _header(headers, b"upgrade") is None:
+            if self._takes_http:
+                self._exchange = Exchange(
+                    self._http,
+                    request,
+                    now,
+                    correlation_id=self.correlation_id,
+                    body_timeout=self._body_timeout,
+                    close_timeout=self._close_timeout,
+                )
+                return
             what = "this endpoint speaks WebSocket; send an upgrade request"
             self._refuse_request(426, what, [(b"Upgrade", b"websocket")])
             return
@@ -221,31 +312,18 @@ class ServerConnection:
         )
 
     def _refuse_request(self, status: int, what: str, extra: list[tuple[bytes, bytes]] | None = None) -> None:
-        self._respond(status, HttpError(message=what), extra)
+        headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in extra or []]
+        self._respond(status, HttpError(message=what), headers)
         self._fail(what)
 
-    def _respond(self, status: int, error: HttpError, extra: list[tuple[bytes, bytes]] | None = None) -> None:
+    def _respond(self, status: int, error: HttpError, headers: Sequence[tuple[str, str]] = ()) -> None:
         body = attrs.evolve(error, correlation_id=self.correlation_id).encode()
-        headers = [
-            (b"Content-Type", b"application/json"),
-            (b"Content-Length", str(len(body)).encode()),
-            (b"X-Correlation-ID", self.correlation_id.encode("ascii")),
-            (b"Connection", b"close"),
-            *(extra or []),
-        ]
-        # A connection of its own: whatever state the request left the other one in, this response can be written.
-        writer = h11.Connection(h11.SERVER)
-        self._out += [
-            writer.send(h11.Response(status_code=status, headers=headers, reason=HTTPStatus(status).phrase)) or b"",
-            writer.send(h11.Data(data=body)) or b"",
-            writer.send(h11.EndOfMessage()) or b"",
-        ]
+        response = encode_response(
+            status, body, correlation_id=self.correlation_id, content_type="application/json", headers=headers
+        )
+        self._out.append(response)
         self._refused = True
 
     def _fail(self, what: str) -> None:
         self._refused = True
         self._events.append(UpgradeFailed(what))
-
-
-def _header(headers: list[tuple[bytes, bytes]], name: bytes) -> str | None:
-    return next((value.decode("latin-1") for key, value in headers if key == name), None)

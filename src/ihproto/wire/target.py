@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Sequence
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import SplitResult, urlencode, urlsplit
 
 import attrs
 
@@ -14,12 +14,14 @@ from ihproto.errors import LocalProtocolError, Side, Violation
 from ihproto.revisions import V1, Revision
 
 _PORTS = {"ws": 80, "wss": 443}
+#: The schemes of plain HTTP, and those of WebSocket that mean the same server.
+_SERVICE_SCHEMES = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}
 _LOCAL_SUFFIXES = (".local", ".localhost", ".internal", ".test", ".lan")
 
 
 @attrs.frozen
 class Target:
-    """A WebSocket URL, taken apart.
+    """A URL, taken apart.
 
     Attributes:
         tls: Whether the connection is to be encrypted.
@@ -46,26 +48,39 @@ class Target:
             LocalProtocolError: If it is not a WebSocket URL, or would carry a credential in plain text over a public
                 network (HS-1).
         """
-        try:
-            parts = urlsplit(url)
-            host, port = parts.hostname, parts.port
-        except ValueError:
-            raise _refused("the URL cannot be read") from None
+        parts = _split(url)
         if parts.scheme not in _PORTS:
             raise _refused("the URL must begin with wss://, or with ws:// for a local server")
-        if not host or not _is_host(host):
-            raise _refused("the URL names no host, or one that is none; write an international one in its xn-- form")
-        if parts.username is not None:
-            raise _refused("the URL holds a user name; pass the credential separately")
+        tls, host, port = _address_of(parts, parts.scheme)
         path = parts.path if parts.path not in ("", "/") else revision.path
         if parts.query:
             path += f"?{parts.query}"
         if not all("!" <= character <= "~" for character in path):
             raise _refused("the path of the URL holds a character that must be percent-encoded")
-        tls = parts.scheme == "wss"
-        if not tls and not allow_plaintext and not _is_local(host):
-            raise _refused("ws:// would send the credential in plain text over a public network; use wss://")
-        return cls(tls, host, port if port is not None else _PORTS[parts.scheme], path)
+        _require_tls(tls, host, "ws", allow_plaintext)
+        return cls(tls, host, port, path)
+
+    @classmethod
+    def parse_service(cls, url: str, *, allow_plaintext: bool = False) -> Target:
+        """Take the address of a service apart, below which its HTTP endpoints are; the path is `/`.
+
+        Args:
+            url: `https://` or `http://`, without a path; `wss://` and `ws://` stand for the same.
+            allow_plaintext: Allow `http://` to hosts that are not local.
+
+        Raises:
+            LocalProtocolError: If it is not such a URL, or would carry a credential in plain text over a public
+                network (HS-1).
+        """
+        parts = _split(url)
+        scheme = _SERVICE_SCHEMES.get(parts.scheme)
+        if scheme is None:
+            raise _refused("the URL must begin with https://, or with http:// for a local server")
+        tls, host, port = _address_of(parts, scheme)
+        if parts.path not in ("", "/") or parts.query or parts.fragment:
+            raise _refused("the URL goes on behind the host; leave the path out, each endpoint has its own")
+        _require_tls(tls, host, "http", allow_plaintext)
+        return cls(tls, host, port, "/")
 
     def with_query(self, query: Sequence[tuple[str, str]]) -> Target:
         """The same with more parameters in the query, percent-encoded (HS-13, HS-15)."""
@@ -79,6 +94,32 @@ class Target:
         """Host and port as the `Host` header says them."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if self.port == _PORTS["wss" if self.tls else "ws"] else f"{host}:{self.port}"
+
+
+def _split(url: str) -> SplitResult:
+    try:
+        return urlsplit(url)
+    except ValueError:
+        raise _refused("the URL cannot be read") from None
+
+
+def _address_of(parts: SplitResult, scheme: str) -> tuple[bool, str, int]:
+    """Whether TLS is wanted, the host, and the port."""
+    try:
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        raise _refused("the URL cannot be read") from None
+    if not host or not _is_host(host):
+        raise _refused("the URL names no host, or one that is none; write an international one in its xn-- form")
+    if parts.username is not None:
+        raise _refused("the URL holds a user name; pass the credential separately")
+    return scheme == "wss", host, port if port is not None else _PORTS[scheme]
+
+
+def _require_tls(tls: bool, host: str, scheme: str, allow_plaintext: bool) -> None:
+    if not tls and not allow_plaintext and not _is_local(host):
+        what = f"{scheme}:// would send the credential in plain text over a public network; use {scheme}s://"
+        raise _refused(what)
 
 
 def _is_host(host: str) -> bool:
