@@ -29,6 +29,31 @@ JOB_LIFETIME_SECONDS = 3600
 #: The value of `include[]` that asks a job for the signals of the whole file (UPL-2).
 INCLUDE_SIGNALS = "signals"
 
+#: The models that a job can name; the second one hears the sound alone (UPL-2).
+UPLOAD_MODELS = ("inter-2", "inter-2-audio", "inter-2-deep")
+AUDIO_MODEL = "inter-2-audio"
+#: The signals that can be heard (UPL-2).
+AUDIBLE_SIGNALS = frozenset({"agreement", "confidence", "frustration", "hesitation", "interest", "uncertainty"})
+
+
+@attrs.frozen
+class Feedback:
+    """Advice on the whole file, or why there is none (UPL-1).
+
+    Attributes:
+        type: `feedback`, or `no_feedback`.
+        message: The advice.
+        active_dimensions: The goal dimensions that it is about.
+        primary_signal: The type of signal that it goes back to most.
+        reason: Why there is none.
+    """
+
+    type: str
+    message: str | None = None
+    active_dimensions: tuple[str, ...] | None = None
+    primary_signal: str | None = None
+    reason: str | None = None
+
 
 @attrs.frozen
 class AnalysisResult:
@@ -38,11 +63,13 @@ class AnalysisResult:
         signals: The signals, in order.
         engagement_state: The levels of engagement, stretch by stretch without gaps; None where it is left out.
         conversation_quality: The sections asked for; None when none was.
+        feedback: Advice; None when neither goal dimensions nor a context of the conversation were given.
     """
 
     signals: tuple[SignalSpan, ...] = ()
     engagement_state: tuple[EngagementSpan, ...] | None = None
     conversation_quality: ConversationQuality | None = None
+    feedback: Feedback | None = None
 
 
 @attrs.frozen
