@@ -151,7 +151,8 @@ class CredentialStore:
         if isinstance(scopes, Denial):
             return scopes
         lifetime = self._access_token_seconds
-        token = self._add(ACCESS_TOKEN_PREFIX, Standing(frozenset(scopes), expires_at=now + lifetime), now)
+        standing = Standing(frozenset(scopes), expires_at=now + lifetime, account=f"pair {request.key_id}")
+        token = self._add(ACCESS_TOKEN_PREFIX, standing, now)
         return AccessToken(token, "Bearer", lifetime, " ".join(scopes))
 
     def issue(self, request: ClientTokenRequest, now: float) -> ClientToken | Denial:
@@ -183,7 +184,9 @@ class CredentialStore:
             request.max_video_seconds,
             request.allowed_origins,
         )
-        standing = Standing(frozenset(scopes), caps, now + lifetime, digest(request.api_key))
+        standing = Standing(
+            frozenset(scopes), caps, now + lifetime, _account_of(request.api_key), issuer=digest(request.api_key)
+        )
         token = self._add(CLIENT_TOKEN_PREFIX, standing, now)
         return ClientToken(token, "Bearer", lifetime, " ".join(scopes), **attrs.asdict(caps, recurse=False))
 
@@ -210,7 +213,9 @@ class CredentialStore:
     def _find(self, credential: Credential) -> Standing | Denial:
         scopes = self.keys.scopes(credential)
         if scopes is not None:
-            return Standing(frozenset(_ISSUED_AS.get(scope, scope) for scope in scopes))
+            return Standing(
+                frozenset(_ISSUED_AS.get(scope, scope) for scope in scopes), account=_account_of(credential.value)
+            )
         standing = self._tokens.get(digest(credential.value))
         if standing is not None:
             return standing
@@ -237,6 +242,10 @@ class CredentialStore:
                 heapq.heappush(self._ends, (now + REMEMBERED_SECONDS, key))
             else:
                 del self._tokens[key]
+
+
+def _account_of(api_key: str) -> str:
+    return f"key {digest(api_key).hex()}"
 
 
 _WRONG_API_KEY = Denial.of("ih2001", "AUT-2", "api_key is no API key of this server")

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
 
 import attrs
 
-from ihproto import V1, SegmentFault, SegmentMedia, SegmentPolicy, SessionReady
-from ihproto.media import CONTAINERS
+from ihproto import V1, Model, SegmentFault, SegmentMedia, SegmentPolicy, SessionReady
+from ihproto.media import CONTAINERS, judge_tracks
 from ihproto.uploads import MAX_FILE_BYTES, MIN_FILE_SECONDS
 from ihproto_mock.upload_form import UploadRefused
 
@@ -21,8 +20,6 @@ FILE_CONTRACT: SessionReady = attrs.evolve(
 )
 #: A recorder's 3 s are a little less (SEG-4); a file is judged as a segment that is a file of its own.
 _TOLERANCE = SegmentPolicy().duration_tolerance
-#: What a file without such a track is refused with (SEG-7).
-_MISSING = {"video": "ih5001", "audio": "ih5008"}
 #: Errors of segments that over HTTP go by another id.
 _OVER_HTTP = {"ih5004": "ih5002", "ih6002": "ih4003"}
 
@@ -33,14 +30,14 @@ def over_http(code: str) -> str:
 
 
 def judge_file(
-    outcome: SegmentMedia | SegmentFault, seen: SegmentMedia | None, *, needs: Collection[str], max_seconds: float
+    outcome: SegmentMedia | SegmentFault, seen: SegmentMedia | None, *, model: Model, max_seconds: float
 ) -> float:
     """Judge a file by its media.
 
     Args:
         outcome: What its scanner said at the end.
         seen: What the scanner saw, where it tells that of a file it refuses too.
-        needs: The tracks that it must have: `video`, `audio`.
+        model: What is to analyse it.
         max_seconds: The longest that it may be, in seconds.
 
     Returns:
@@ -50,10 +47,10 @@ def judge_file(
         UploadRefused: If it is not accepted (ih4002, ih4004, ih4007, ih5001, ih5002, ih5008).
     """
     media = outcome if isinstance(outcome, SegmentMedia) else seen
-    if isinstance(outcome, SegmentFault) and not (outcome.code == "ih5001" and "video" not in needs and media):
-        raise _refusal(outcome, media, needs)
+    fault = outcome if isinstance(outcome, SegmentFault) else judge_tracks(outcome, model.tracks)
+    if fault is not None:
+        raise _refusal(fault, media, model)
     assert media is not None
-    _judge_tracks(media, needs)
     if media.seconds < MIN_FILE_SECONDS - _TOLERANCE:
         what = f"the file has {media.seconds:.2f} s of media; the minimum is {MIN_FILE_SECONDS:g} s (UPL-1)"
         raise UploadRefused.of("ih4007", what)
@@ -63,18 +60,7 @@ def judge_file(
     return round(media.seconds, 3)
 
 
-def _judge_tracks(media: SegmentMedia, needs: Collection[str]) -> None:
-    if not media.tracks and not media.tracks_known:
-        # Nothing has looked into the file, or nothing could be told.
-        return
-    for kind in sorted(needs, reverse=True):
-        if not any(track.kind == kind for track in media.tracks):
-            others = ", ".join(f"{track.kind} ({track.codec})" for track in media.tracks)
-            only = f", only {others}" if others else ""
-            raise UploadRefused.of(_MISSING[kind], f"the file has no {kind} track{only}; record {kind} as well (SEG-7)")
-
-
-def _refusal(fault: SegmentFault, media: SegmentMedia | None, needs: Collection[str]) -> UploadRefused:
+def _refusal(fault: SegmentFault, media: SegmentMedia | None, model: Model) -> UploadRefused:
     """Say of a file what the scanner said of a segment; a file has no session, and nothing that it could continue."""
     if fault.clause_id == "SEG-6" and media is not None and media.container is None:
         if media.cut_from is not None:
@@ -83,6 +69,6 @@ def _refusal(fault: SegmentFault, media: SegmentMedia | None, needs: Collection[
         what = f"does not begin with the header of a container; send one of {', '.join(CONTAINERS)}"
         return UploadRefused.of("ih4002", f"the file {what} (SEG-5)")
     what = fault.what
-    if fault.code == "ih4002" and "video" not in needs:
+    if fault.code == "ih4002" and "video" not in model.tracks:
         what += " with an audio track. This server does not look into audio files"
     return UploadRefused.of(over_http(fault.code), f"the file {what} ({fault.clause_id})")

@@ -71,6 +71,7 @@ class Standing:
         scopes: Its scopes.
         caps: Its caps.
         expires_at: When nothing new can begin with it any more.
+        account: Whose it is; the same for all that was issued to one customer, and no secret.
         issuer: The digest of the API key that issued it; None when it is no client token.
         revoked: Whether it was revoked.
         running: How many leases are out.
@@ -81,6 +82,7 @@ class Standing:
     scopes: frozenset[str]
     caps: Caps = attrs.field(factory=Caps)
     expires_at: float = math.inf
+    account: str = ""
     issuer: bytes | None = attrs.field(default=None, repr=False)
     revoked: bool = False
     running: int = 0
@@ -138,6 +140,11 @@ class Lease:
     ) -> None:
         """Release the lease."""
         self.release()
+
+    @property
+    def account(self) -> str:
+        """Whose credential it is."""
+        return self._standing.account
 
     @property
     def max_duration_seconds(self) -> int | None:
@@ -199,6 +206,11 @@ class Grant:
 
     def __init__(self, standing: Standing) -> None:
         self._standing = standing
+
+    @property
+    def account(self) -> str:
+        """Whose credential it is."""
+        return self._standing.account
 
     def begin(self, now: float) -> Lease | Denial:
         """Begin a session, or an upload.

@@ -9,13 +9,15 @@ from types import TracebackType
 from typing import Self, Unpack
 
 from ihproto import REVISIONS, V1, MediaScanner, Revision, SegmentScanner, ServerSettings, SessionReady
-from ihproto.anyio import ServeOptions, Server, ServerStream, serve
+from ihproto.anyio import HttpExchange, ServeOptions, Server, ServerStream, serve
 from ihproto.wire import HttpError
 from ihproto_mock.credentials import CredentialStore
+from ihproto_mock.endpoints import HttpEndpoints
 from ihproto_mock.keys import KeyPair
 from ihproto_mock.log import LogEntry, Say, Value
 from ihproto_mock.scenario import Scenario, load_scenario
 from ihproto_mock.stream import StreamEndpoint
+from ihproto_mock.uploads import UploadService
 
 
 def _routes(pin: Iterable[str]) -> Mapping[str, Revision]:
@@ -43,12 +45,13 @@ class MockServer:
         settings: Contract, windows and periods of the sessions.
         make_scanner: Makes the scanner of a session from its contract. The default looks into the media; where any
             bytes will do as segments, take `lambda contract: NominalScanner(seconds=3)`.
+        pages: A folder with a web page, to be served to browsers; None for none.
         log: Called with each `LogEntry`.
         **options: Where and how to listen; see `ihproto.anyio.ServeOptions`.
 
     Raises:
         ScenarioError: If the scenario cannot be used.
-        ValueError: If there is no key, or no such revision.
+        ValueError: If there is no key, no such revision, or no page in the folder.
     """
 
     def __init__(
@@ -60,17 +63,23 @@ class MockServer:
         scenario: Scenario | str | Path = "lively",
         settings: ServerSettings | None = None,
         make_scanner: Callable[[SessionReady], SegmentScanner] = MediaScanner,
+        pages: Path | None = None,
         log: Callable[[LogEntry], None] | None = None,
         **options: Unpack[ServeOptions],
     ) -> None:
         self.credentials = CredentialStore(keys, key_pairs=key_pairs)
         self.scenario = scenario if isinstance(scenario, Scenario) else load_scenario(scenario)
         self._revisions = _routes(pin)
-        self._stream_endpoint = StreamEndpoint(
-            self.credentials, self.scenario, settings if settings is not None else ServerSettings(), make_scanner
+        settings = settings if settings is not None else ServerSettings()
+        self._streams = StreamEndpoint(self.credentials, self.scenario, settings, make_scanner)
+        self._http = HttpEndpoints(
+            self.credentials,
+            UploadService(self.scenario, settings, make_scanner),
+            [*self._revisions],
+            pages,
         )
         self._log = log
-        self._options = ServeOptions(on_failed=self._fail, **options)
+        self._options = ServeOptions(on_failed=self._fail, on_request=self._answer, **options)
         self._server: Server | None = None
         self._stack = AsyncExitStack()
 
@@ -128,7 +137,10 @@ class MockServer:
             say("upgrade refused", refused=True, status=404, why=error.message)
             await stream.refuse(404, error)
             return
-        await self._stream_endpoint.serve(stream, revision, say)
+        await self._streams.serve(stream, revision, say)
+
+    async def _answer(self, exchange: HttpExchange) -> None:
+        await self._http.answer(exchange, self._teller(exchange.correlation_id))
 
     def _fail(self, connection: str, what: str) -> None:
         self._teller(connection)("no upgrade", refused=True, why=what)

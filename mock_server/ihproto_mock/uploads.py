@@ -15,17 +15,22 @@ from uuid import uuid4
 import anyio
 import attrs
 
-from ihproto import ERROR_CODES, MediaScanner, SegmentScanner, ServerSettings, SessionReady, WindowAnalysis
+from ihproto import (
+    ERROR_CODES,
+    ExpectedMedia,
+    MediaScanner,
+    SegmentScanner,
+    ServerSettings,
+    SessionReady,
+    WindowAnalysis,
+)
 from ihproto.analysis import analysis_result, file_windows, job_result
 from ihproto.codec import encode_json
 from ihproto.messages import SignalSpan
-from ihproto.revisions import QUALITY_DIMENSIONS
+from ihproto.revisions import QUALITY_DIMENSIONS, UPLOAD_MODELS, V1, Model
 from ihproto.uploads import (
-    AUDIBLE_SIGNALS,
-    AUDIO_MODEL,
     JOBS_PATH,
     MAX_WAIT_SECONDS,
-    UPLOAD_MODELS,
     AnalysisResult,
     Feedback,
     UploadJob,
@@ -35,11 +40,10 @@ from ihproto.uploads import (
 from ihproto.wire import HttpError
 from ihproto_mock.file_verdict import FILE_CONTRACT, judge_file, over_http
 from ihproto_mock.jobs import JobStore, TooManyJobsError
+from ihproto_mock.leases import Denial, Lease
 from ihproto_mock.scenario import Mishap, Scenario
 from ihproto_mock.upload_form import UploadForm, UploadRefused, judge_length
 
-#: Types of signals that v2 does not know: it tells engagement by itself (SIG-6).
-_NOT_IN_V2 = frozenset({"engagement", "disengagement"})
 #: The error that only jobs have.
 _JOB_INTERRUPTED = "ih1004"
 
@@ -97,37 +101,6 @@ class Exchange(Protocol):
         ...
 
 
-class Refusal(Protocol):
-    """Why a lease gives no more."""
-
-    @property
-    def status(self) -> int:
-        """The HTTP status."""
-        ...
-
-    @property
-    def error_id(self) -> str:
-        """The error id, for example `ih3006`."""
-        ...
-
-    @property
-    def message(self) -> str | None:
-        """What to tell a person; None for the meaning in the catalogue."""
-        ...
-
-
-class Lease(Protocol):
-    """What a credential may still use up (AUT-2)."""
-
-    def take_bytes(self, size: int, now: float) -> Refusal | None:
-        """Use up bytes of media."""
-        ...
-
-    def take_video(self, seconds: float, now: float) -> Refusal | None:
-        """Use up seconds of media."""
-        ...
-
-
 @attrs.frozen
 class UploadService:
     """What the upload endpoints know and promise.
@@ -138,7 +111,7 @@ class UploadService:
         make_scanner: Makes the scanner of a file from the contract that it is scanned under.
         max_file_seconds: The longest that a file may be, in seconds of media (UPL-2).
         job_window_seconds: The length of a window of a job, in seconds; the documents leave it open.
-        models: The models that a job can name.
+        models: What a job can name to be analysed by.
     """
 
     scenario: Scenario
@@ -146,7 +119,7 @@ class UploadService:
     make_scanner: Callable[[SessionReady], SegmentScanner] = MediaScanner
     max_file_seconds: float = 1800.0
     job_window_seconds: float = 8.0
-    models: tuple[str, ...] = UPLOAD_MODELS
+    models: tuple[Model, ...] = UPLOAD_MODELS
 
     def result(self, duration: float, include: Collection[str]) -> AnalysisResult:
         """The analysis of a file of so many seconds (UPL-1)."""
@@ -158,7 +131,7 @@ class UploadService:
             engagement_scores=self.settings.engagement_scores,
         )
 
-    def job_result(self, duration: float, include: Collection[str], model: str) -> UploadJobResult:
+    def job_result(self, duration: float, include: Collection[str], model: Model) -> UploadJobResult:
         """What a job for a file of so many seconds comes to (UPL-2)."""
         analyses = self._analyses(duration, self.job_window_seconds, self.job_window_seconds)
         return job_result(
@@ -187,8 +160,8 @@ async def answer_upload(exchange: Exchange, service: UploadService, lease: Lease
     """
     try:
         form, scanner = await _read(exchange, service, lease)
-        duration = _judge(form, scanner, service, {"video"})
-        _use_up_video(lease, duration, exchange.now())
+        duration = _judge(form, scanner, service, V1.models[0])
+        _use_up_video(lease, duration)
         _refuse_by_scenario(service.scenario.mishap_at_segment(1))
         for mishap in service.scenario.mishaps_between(0, duration):
             _refuse_by_scenario(mishap)
@@ -221,14 +194,13 @@ async def answer_job_upload(
         form, scanner = await _read(exchange, service, lease)
         model = _model(form, service.models)
         wait_seconds = _wait_seconds(form)
-        needs = {"audio"} if model == AUDIO_MODEL else {"video", "audio"}
-        duration = _judge(form, scanner, service, needs)
-        _use_up_video(lease, duration, exchange.now())
+        duration = _judge(form, scanner, service, model)
+        _use_up_video(lease, duration)
         _refuse_by_scenario(service.scenario.mishap_at_segment(1))
         outcome = _job_error(service.scenario, duration, exchange.correlation_id) or service.job_result(
             duration, form.values("include[]"), model
         )
-        job = jobs.submit(str(uuid4()), account, model, outcome, exchange.now())
+        job = jobs.submit(str(uuid4()), account, str(model.name), outcome, exchange.now())
     except TooManyJobsError:
         error = HttpError.of("ih1002")
         await exchange.refuse(503, error)
@@ -268,39 +240,44 @@ async def _read(exchange: Exchange, service: UploadService, lease: Lease | None)
     """Read the form, as far as it takes to know that it is of no use."""
     judge_length(exchange.request.content_length)
     scanner = service.make_scanner(FILE_CONTRACT)
+    # Which tracks there must be depends on the model, which may be named behind the file.
+    scanner.expect(ExpectedMedia(tracks=()))
     form = UploadForm(exchange.request.content_type, scanner)
     async for piece in exchange:
         before = form.file_bytes
         form.feed(piece)
         if lease is not None and form.file_bytes > before:
-            _refuse_by_lease(lease.take_bytes(form.file_bytes - before, exchange.now()))
+            _refuse_by_lease(lease.take_bytes(form.file_bytes - before))
         if form.useless:
             break
     return form, scanner
 
 
-def _judge(form: UploadForm, scanner: SegmentScanner, service: UploadService, needs: Collection[str]) -> float:
+def _judge(form: UploadForm, scanner: SegmentScanner, service: UploadService, model: Model) -> float:
     outcome = form.finish()
     seen = scanner.media if isinstance(scanner, MediaScanner) else None
-    return judge_file(outcome, seen, needs=needs, max_seconds=service.max_file_seconds)
+    return judge_file(outcome, seen, model=model, max_seconds=service.max_file_seconds)
 
 
-def _use_up_video(lease: Lease | None, duration: float, now: float) -> None:
+def _use_up_video(lease: Lease | None, duration: float) -> None:
     if lease is not None:
-        _refuse_by_lease(lease.take_video(duration, now))
+        _refuse_by_lease(lease.take_video(duration))
 
 
-def _refuse_by_lease(refusal: Refusal | None) -> None:
-    if refusal is not None:
-        raise UploadRefused(refusal.status, HttpError.of(refusal.error_id, message=refusal.message))
+def _refuse_by_lease(denial: Denial | None) -> None:
+    if denial is not None:
+        raise UploadRefused(denial.status, denial.error)
 
 
-def _model(form: UploadForm, models: Collection[str]) -> str:
+def _model(form: UploadForm, models: Collection[Model]) -> Model:
     named = form.values("model")
-    if len(named) == 1 and named[0] in models:
-        return named[0]
+    model = next((model for model in models if [model.name] == list(named)), None)
+    if model is not None:
+        return model
     what = "is not one that this server has" if named else "is missing"
-    raise UploadRefused.of("ih4005", f"the model {what}; name one of {', '.join(models)} (UPL-2)")
+    raise UploadRefused.of(
+        "ih4005", f"the model {what}; name one of {', '.join(str(model.name) for model in models)} (UPL-2)"
+    )
 
 
 def _wait_seconds(form: UploadForm) -> int:
@@ -334,12 +311,10 @@ def _job_error(scenario: Scenario, duration: float, correlation_id: str) -> Uplo
     return None
 
 
-def _as_seen_by(model: str, analysis: WindowAnalysis) -> WindowAnalysis:
+def _as_seen_by(model: Model, analysis: WindowAnalysis) -> WindowAnalysis:
     """The analysis without the signals that the model does not report."""
-    signals = (report for report in analysis.signals if report.signal_type not in _NOT_IN_V2)
-    if model == AUDIO_MODEL:
-        signals = (report for report in signals if report.signal_type in AUDIBLE_SIGNALS)
-    return attrs.evolve(analysis, signals=tuple(signals))
+    signals = [report for report in analysis.signals if report.signal_type in model.signal_types]
+    return attrs.evolve(analysis, signals=signals)
 
 
 # -- the answer ---------------------------------------------------------------------------------------

@@ -293,6 +293,9 @@ V2 = Revision(
     query_keys=(MODEL_PARAMETER,),
 )
 
+#: What can analyse an uploaded file, in the version that has a choice (UPL-2).
+UPLOAD_MODELS = (*V2.models, Model("inter-2-deep", ("video", "audio"), _SIGNAL_TYPES))
+
 #: All revisions by their id, oldest first.
 REVISIONS: Mapping[str, Revision] = MappingProxyType(
     {revision.id: revision for revision in (V0, V0_2, V1_WINDOW, V1, V2)}

@@ -29,12 +29,6 @@ JOB_LIFETIME_SECONDS = 3600
 #: The value of `include[]` that asks a job for the signals of the whole file (UPL-2).
 INCLUDE_SIGNALS = "signals"
 
-#: The models that a job can name; the second one hears the sound alone (UPL-2).
-UPLOAD_MODELS = ("inter-2", "inter-2-audio", "inter-2-deep")
-AUDIO_MODEL = "inter-2-audio"
-#: The signals that can be heard (UPL-2).
-AUDIBLE_SIGNALS = frozenset({"agreement", "confidence", "frustration", "hesitation", "interest", "uncertainty"})
-
 
 @attrs.frozen
 class Feedback:

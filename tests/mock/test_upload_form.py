@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from upload_requests import EXAMPLE, RECORDINGS, Form, encode, recording, seconds_of, with_file
 
-from ihproto import MediaScanner, NominalScanner, SegmentFault, SegmentMedia
+from ihproto import ExpectedMedia, MediaScanner, NominalScanner, SegmentFault, SegmentMedia
 from ihproto_mock.upload_form import (
     MAX_FIELD_BYTES,
     MAX_HEADER_BYTES,
@@ -32,6 +32,9 @@ class Tape:
         self.data = b""
         self.fault = SegmentFault("ih4002", "SEG-5", "is an Ogg file")
         self._objects_to = objects_to
+
+    def expect(self, expected: ExpectedMedia) -> None:
+        pass
 
     def begin(self, number: int) -> None:
         self.begun.append(number)

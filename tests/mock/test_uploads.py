@@ -17,10 +17,11 @@ from interhumanai.types import UploadJob as TheirJob
 from interhumanai.types import UploadJobStatus, UploadModel
 from upload_requests import EXAMPLE, RECORDINGS, Form, encode, recording, seconds_of, with_file, written
 
-from ihproto import ERROR_CODES, NominalScanner, SessionReady
+from ihproto import ERROR_CODES, V1, NominalScanner, SessionReady
 from ihproto.wire import HttpError
 from ihproto_mock import Scenario, load_scenario, parse_scenario
 from ihproto_mock.jobs import JobStore
+from ihproto_mock.leases import Caps, Lease, Standing
 from ihproto_mock.uploads import UploadService, answer_job, answer_job_upload, answer_upload
 
 BOTH = [OVERALL, TIMELINE]
@@ -69,29 +70,10 @@ class FakeExchange:
         self.status, self.error = status, error
 
 
-@attrs.frozen
-class Spent:
-    status: int = 429
-    error_id: str = "ih3006"
-    message: str | None = None
-
-
-@attrs.define
-class FakeLease:
-    """A lease of so much; it counts what is taken."""
-
-    bytes_left: float = float("inf")
-    video_left: float = float("inf")
-    bytes_taken: int = 0
-    video_taken: float = 0
-
-    def take_bytes(self, size: int, now: float) -> Spent | None:
-        self.bytes_taken += size
-        return Spent(message="no more bytes") if self.bytes_taken > self.bytes_left else None
-
-    def take_video(self, seconds: float, now: float) -> Spent | None:
-        self.video_taken += seconds
-        return Spent() if self.video_taken > self.video_left else None
+def charged(**caps: Any) -> tuple[Standing, Lease]:
+    """A use of a credential with these caps, and where that credential stands."""
+    standing = Standing(frozenset(), Caps(**caps))
+    return standing, Lease(standing)
 
 
 def upload(
@@ -424,7 +406,7 @@ def test_ih4005_a_job_names_one_model_that_the_server_has(data: dict[str, Any]) 
 def test_upl_2_every_model_of_the_published_client_can_be_named(model: UploadModel) -> None:
     exchange, _, _ = submit(with_file(bytes(10_000), model=model.value), make_scanner=seconds(5))
     assert TheirJob.model_validate(exchange.body).model is model
-    exchange, _, _ = submit(with_file(bytes(10_000), model=model.value), make_scanner=seconds(5), models=("other",))
+    exchange, _, _ = submit(with_file(bytes(10_000), model=model.value), make_scanner=seconds(5), models=V1.models)
     assert refusal(exchange) == (400, "ih4005")
 
 
@@ -530,29 +512,29 @@ def test_aut_2_the_file_is_taken_from_the_lease_in_bytes_and_in_seconds() -> Non
     content = recording(EXAMPLE)
     form = with_file(content, model="inter-2")
     for answer in (upload, submit):
-        lease = FakeLease()
+        standing, lease = charged()
         answer(form, range(0, len(form.body), 10_000), lease=lease)
-        assert lease.bytes_taken == len(content)
-        assert lease.video_taken == pytest.approx(seconds_of(recording(EXAMPLE)), abs=0.001)
+        assert standing.bytes_taken == len(content)
+        assert standing.video_taken / 1e6 == pytest.approx(seconds_of(recording(EXAMPLE)), abs=0.001)
 
 
 def test_aut_2_a_lease_that_is_used_up_refuses_the_file() -> None:
     form = with_file(recording(EXAMPLE), model="inter-2")
     cuts = range(0, len(form.body), 10_000)
-    exchange = upload(form, cuts, lease=FakeLease(bytes_left=100_000))
-    assert refusal(exchange) == (429, "ih3006")
+    exchange = upload(form, cuts, lease=charged(max_bytes=100_000)[1])
+    assert refusal(exchange) == (429, "ih3003")
     assert exchange.error is not None
-    assert exchange.error.message == "no more bytes"
+    assert "max_bytes" in str(exchange.error.message)
     assert exchange.pieces_read <= 12
-    assert refusal(upload(form, cuts, lease=FakeLease(video_left=30))) == (429, "ih3006")
-    assert refusal(submit(form, cuts, lease=FakeLease(bytes_left=100_000))[0]) == (429, "ih3006")
-    assert refusal(submit(form, cuts, lease=FakeLease(video_left=30))[0]) == (429, "ih3006")
+    assert refusal(upload(form, cuts, lease=charged(max_video_seconds=30)[1])) == (429, "ih3006")
+    assert refusal(submit(form, cuts, lease=charged(max_bytes=100_000)[1])[0]) == (429, "ih3003")
+    assert refusal(submit(form, cuts, lease=charged(max_video_seconds=30)[1])[0]) == (429, "ih3006")
 
 
 def test_aut_2_a_refused_file_takes_no_video_from_the_lease() -> None:
-    lease = FakeLease()
+    standing, lease = charged()
     assert refusal(upload(with_file(written(*SOUND)), lease=lease)) == (422, "ih5001")
-    assert lease.video_taken == 0
+    assert standing.video_taken == 0
 
 
 # -- scenarios ----------------------------------------------------------------------------------------

@@ -2,10 +2,8 @@
 
 Media time is cut into overlapping windows (`windows`). Somebody, or something, analyses each window; the results go
 through the signal lifecycle (`lifecycle`), the engagement state (`engagement`) and the conversation-quality cadence
-(`quality`), and come out as messages; for a file that was uploaded they come out as one result (`wholefile`). All of it
-(`quality`), and come out as messages; which ones and when depends on the revision (`reporters`). All of it is plain
-computation on media seconds.
-is plain computation on media seconds.
+(`quality`), and come out as messages, which ones and when depending on the revision (`reporters`); for a file that was
+uploaded they come out as one result (`wholefile`). All of it is plain computation on media seconds.
 """
 
 from ihproto.analysis.engagement import EngagementTracker

@@ -76,6 +76,11 @@ from ihproto_mock import BUNDLED, DEFAULT_KEY, DEFAULT_KEY_ID, KeyPair, LogEntry
     help="Do not look into the media: any bytes are a segment of so many seconds.",
 )
 @click.option(
+    "--pages",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Serve the web page in this folder at /, for example examples/browser.",
+)
+@click.option(
     "--port-file",
     type=click.Path(dir_okay=False, path_type=Path),
     help="Write the port here once the server listens.",
@@ -97,6 +102,7 @@ def mock(
     unavailable_models: Sequence[str],
     scenario: str,
     segment_seconds: float | None,
+    pages: Path | None,
     port_file: Path | None,
     log_format: str,
 ) -> None:
@@ -124,6 +130,7 @@ def mock(
             settings=ServerSettings(unavailable_models=unavailable_models),
             scenario=scenario,
             make_scanner=MediaScanner if segment_seconds is None else lambda contract: NominalScanner(segment_seconds),
+            pages=pages,
             log=log,
             host=host,
             port=port,

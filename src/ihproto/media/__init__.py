@@ -7,7 +7,7 @@ owner's word for the length of a segment.
 """
 
 from ihproto.media.interface import ExpectedMedia, NominalScanner, SegmentFault, SegmentMedia, SegmentScanner
-from ihproto.media.judge import CONTAINERS, SegmentPolicy, StreamSoFar, judge_segment
+from ihproto.media.judge import CONTAINERS, SegmentPolicy, StreamSoFar, judge_segment, judge_tracks
 from ihproto.media.scanner import MediaError, Track
 from ihproto.media.sniff import SNIFF_SIZE, Sniffed, sniff
 from ihproto.media.stream import MediaScanner
@@ -27,5 +27,6 @@ __all__ = [
     "StreamSoFar",
     "Track",
     "judge_segment",
+    "judge_tracks",
     "sniff",
 ]

@@ -86,7 +86,7 @@ def judge_segment(
     if max(media.duration, media.seconds) > longest:
         what = f"is {max(media.duration, media.seconds):.2f} s long; the maximum is {longest:g} s"
         return SegmentFault("ih5004", "RDY-2", what)
-    missing = _judge_tracks(media, tracks)
+    missing = judge_tracks(media, tracks)
     if missing is not None:
         return missing
     if media.has_header:
@@ -133,7 +133,8 @@ def _prepended(media: SegmentMedia) -> str:
     return f"has the header of {article} {media.container} file in front of a piece from the middle of one"
 
 
-def _judge_tracks(media: SegmentMedia, wanted: tuple[str, ...]) -> SegmentFault | None:
+def judge_tracks(media: SegmentMedia, wanted: tuple[str, ...]) -> SegmentFault | None:
+    """Judge that there is a track of each kind that is wanted, as far as the container has told (SEG-7)."""
     if not media.tracks and not media.tracks_known:
         return None
     for kind in wanted:
