@@ -199,6 +199,8 @@ class Scenario:
         times = [stretch.end for stretch in self.signal]
         times += [change.start for change in self.engagement]
         times += [change.start for change in self.quality]
+        times += [advice.at for advice in self.feedback]
+        times += [stretch.end for stretch in self.coverage]
         latest = max(times, default=0.0)
         if self.repeat_every is not None and not (self.repeat_every > 0 and self.repeat_every >= latest):
             raise ValueError(f"repeat_every must be more than 0 and at least {latest:g}, where the scenario ends")
@@ -216,11 +218,21 @@ class Scenario:
 
     def coverage_of(self, window: Window) -> str | None:
         """How this window is covered: `dropped`, `degraded`, or None for fully."""
-        return next((each.kind for each in self.coverage if each.start < window.end <= each.end), None)
+        for offset in self._offsets(window.start, window.end):
+            for each in self.coverage:
+                if each.start < window.end - offset <= each.end:
+                    return each.kind
+        return None
 
     def advice_between(self, start: float, end: float) -> list[Advice]:
         """The advice that is due after `start` and not after `end`, in media seconds."""
-        return sorted((each for each in self.feedback if start < each.at <= end), key=lambda each: each.at)
+        due = [
+            attrs.evolve(each, at=each.at + offset)
+            for offset in self._offsets(start, end)
+            for each in self.feedback
+            if start < each.at + offset <= end
+        ]
+        return sorted(due, key=lambda each: each.at)
 
     def mishap_at_segment(self, number: int) -> Mishap | None:
         """The error that refuses this segment, if there is one."""
