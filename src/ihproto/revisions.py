@@ -286,4 +286,6 @@ V2 = Revision(
     query_keys=(MODEL_PARAMETER,),
 )
 
-REVISIONS: Mapping[str, Revision] = MappingProxyType({revision.id: revision for revision in (V0, V0_2, V1_WINDOW, V1, V2)})
+REVISIONS: Mapping[str, Revision] = MappingProxyType(
+    {revision.id: revision for revision in (V0, V0_2, V1_WINDOW, V1, V2)}
+)
