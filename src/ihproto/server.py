@@ -160,9 +160,9 @@ class ServerSession:
         self._asked = read_query(revision, query)
         self._automaton = server_automaton()
         self._codec = Codec(revision)
-        self._rules = ServerRules(revision)
+        # Its own words are judged by its own limits: the error about a segment that is too large tells one (STS-4).
+        self._rules = ServerRules(attrs.evolve(revision, contract=self.contract))
         self._rules.errors.segments_sent = 0
-        self._rules.config.options = self._options
         self._ledger = SegmentLedger(self.contract, revision)
         self._scanner = scanner if scanner is not None else MediaScanner(self.contract)
         self._reporter = make_reporter(revision, self.settings.pacing)

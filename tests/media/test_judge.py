@@ -405,3 +405,50 @@ def test_a_continuation_may_not_leap_further_than_a_session_lasts() -> None:
     assert fault is not None
     assert (fault.code, fault.clause_id) == ("ih5004", "RDY-2")
     assert "4993.00 s" in fault.what
+
+
+# --- which tracks there must be (SEG-7, CFG-8) ------------------------------------------------------------------------
+
+SEES_AND_HEARS = ("video", "audio")
+HEARS = ("audio",)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "tracks", "code"),
+    [
+        (("video",), (VIDEO,), None),
+        (("video",), (AUDIO,), "ih5001"),
+        (SEES_AND_HEARS, BOTH, None),
+        (SEES_AND_HEARS, (AUDIO, VIDEO, AUDIO), None),
+        (SEES_AND_HEARS, (VIDEO,), "ih5008"),
+        (SEES_AND_HEARS, (AUDIO,), "ih5001"),
+        (HEARS, (AUDIO,), None),
+        (HEARS, BOTH, None),
+        (HEARS, (VIDEO,), "ih5008"),
+        ((), (), None),
+    ],
+)
+@pytest.mark.parametrize("so_far", [FRESH, ON], ids=["to begin with", "later"])
+def test_the_tracks_that_a_model_needs_must_be_there(
+    so_far: StreamSoFar, wanted: tuple[str, ...], tracks: tuple[Track, ...], code: str | None
+) -> None:
+    media = (piece if so_far is ON else file)(tracks=tracks, tracks_known=True)
+    fault = judge_segment(V1.contract, SegmentPolicy(), so_far, media, wanted)
+    assert (fault.code, fault.clause_id) == (code, "SEG-7") if fault else code is None
+
+
+def test_who_sends_no_sound_is_told_what_there_is_and_what_to_record() -> None:
+    fault = judge_segment(V1.contract, SegmentPolicy(), FRESH, file(tracks=(VIDEO,)), SEES_AND_HEARS)
+    assert fault is not None
+    assert fault.sentence(4) == "segment 4 has no audio track, only video (vp8); record audio as well"
+
+
+def test_of_two_tracks_that_are_missing_the_picture_is_told() -> None:
+    nothing = file(tracks=(), tracks_known=True)
+    fault = judge_segment(V1.contract, SegmentPolicy(), FRESH, nothing, SEES_AND_HEARS)
+    assert fault is not None
+    assert (fault.code, fault.sentence(1)) == ("ih5001", "segment 1 has no video track; record video as well")
+
+
+def test_sound_is_not_missed_before_the_tracks_are_known() -> None:
+    assert judge_segment(V1.contract, SegmentPolicy(), FRESH, file(None, None, tracks=()), SEES_AND_HEARS) is None

@@ -8,6 +8,7 @@ from functools import cache
 from io import BytesIO
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import attrs
 import av
@@ -18,7 +19,9 @@ from hypothesis import strategies as st
 from ihproto import V1
 from ihproto.media import (
     SNIFF_SIZE,
+    ExpectedMedia,
     MediaScanner,
+    NominalScanner,
     SegmentFault,
     SegmentMedia,
     SegmentPolicy,
@@ -26,6 +29,7 @@ from ihproto.media import (
     Track,
 )
 from ihproto.media.stream import make_scanner
+from ihproto.messages import AudioFormat
 
 REPOSITORY = Path(__file__).parents[2]
 CLUSTER = b"\x1f\x43\xb6\x75"
@@ -911,3 +915,101 @@ def test_a_fault_that_shows_later_than_it_begins_is_refused_and_never_raises() -
     track = box(b"traf", box(b"tfhd", struct.pack(">II", 0, 1)), run)
     header = (Path(__file__).parents[1] / "recordings" / "mp4-vp9-opus" / "000.bin").read_bytes()
     refused(MediaScanner(), 1, header + box(b"moof", box(b"mfhd", bytes(8)), track))
+
+
+# --- what is expected (SEG-7, CFG-8) ----------------------------------------------------------------------------------
+
+SEES_AND_HEARS = ExpectedMedia(("video", "audio"))
+HEARS = ExpectedMedia(("audio",))
+
+
+def expecting(expected: ExpectedMedia) -> MediaScanner:
+    scanner = MediaScanner()
+    scanner.expect(expected)
+    return scanner
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_media_without_sound_are_refused_in_every_container_where_sound_is_needed(name: str) -> None:
+    form, codec, _, options = FORMS[name]
+    silent = make(form, codec, None, **options)
+    accepted(MediaScanner(), 1, silent)
+    for expected in (SEES_AND_HEARS, HEARS):
+        sentence = refused(expecting(expected), 1, silent, code="ih5008", clause="SEG-7")
+        assert sentence.startswith("segment 1 has no audio track, only video (")
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_media_without_a_picture_are_accepted_where_only_sound_is_needed(name: str) -> None:
+    accepted(expecting(HEARS), 1, file_of(name, video=False))
+    refused(expecting(SEES_AND_HEARS), 1, file_of(name, video=False), code="ih5001", clause="SEG-7")
+
+
+@pytest.mark.parametrize("expected", [SEES_AND_HEARS, HEARS])
+@pytest.mark.parametrize("pieces", [VP8, MP4], ids=["webm", "mp4"])
+def test_a_recording_with_both_is_accepted_whatever_is_needed(pieces: list[bytes], expected: ExpectedMedia) -> None:
+    scanner, usual = expecting(expected), MediaScanner()
+    for number, data in enumerate(pieces, 1):
+        assert accepted(scanner, number, data) == accepted(usual, number, data)
+
+
+def test_what_is_expected_may_change_between_segments() -> None:
+    scanner = MediaScanner()
+    silent = make("matroska", "mpeg4", None)
+    accepted(scanner, 1, silent)
+    scanner.expect(SEES_AND_HEARS)
+    refused(scanner, 2, silent, code="ih5008", clause="SEG-7")
+    scanner.expect(ExpectedMedia())
+    accepted(scanner, 3, silent)
+
+
+@pytest.mark.parametrize("rate", [16000, 24000])
+@pytest.mark.parametrize("sizes", [[48_000, 48_000], [1, 2, 95_997], [31_999, 64_001]])
+def test_cfg_8_raw_audio_may_be_of_any_size_and_cut_at_any_byte(rate: Any, sizes: list[int]) -> None:
+    scanner = expecting(ExpectedMedia(("audio",), AudioFormat(sample_rate=rate)))
+    seconds = 0.0
+    for number, size in enumerate(sizes, 1):
+        # Bytes that begin like a container are samples all the same.
+        media = accepted(scanner, number, (CLUSTER * size)[:size], piece=1000)
+        assert media.seconds == pytest.approx(size / (2 * rate))
+        assert (media.size, media.container, media.has_header) == (size, None, False)
+        assert media.start == pytest.approx(seconds)
+        assert media.end == pytest.approx(seconds + media.seconds)
+        assert (media.tracks, media.tracks_known) == ((Track("audio", "pcm_s16le"),), True)
+        assert scanner.media is media
+        seconds += media.seconds
+    # 96,000 bytes are 3 s at 16 kHz and 2 s at 24 kHz.
+    assert seconds == pytest.approx({16000: 3.0, 24000: 2.0}[rate])
+    assert scanner.so_far.last_number == len(sizes)
+    assert scanner.so_far.end == pytest.approx(seconds)
+
+
+def test_raw_audio_of_no_bytes_takes_no_time() -> None:
+    scanner = expecting(ExpectedMedia(("audio",), AudioFormat()))
+    scanner.begin(1)
+    media = scanner.finish()
+    assert isinstance(media, SegmentMedia)
+    assert (media.seconds, media.size) == (0.0, 0)
+
+
+def test_a_segment_of_raw_audio_that_was_abandoned_leaves_no_trace() -> None:
+    scanner = expecting(ExpectedMedia(("audio",), AudioFormat()))
+    accepted(scanner, 1, bytes(32_000))
+    scanner.begin(2)
+    assert scanner.feed(bytes(64_000)) is None
+    assert scanner.media is None
+    assert accepted(scanner, 3, bytes(32_000)).start == 1.0
+
+
+def test_a_scanner_that_does_not_look_expects_nothing() -> None:
+    scanner = NominalScanner(4.5)
+    scanner.expect(SEES_AND_HEARS)
+    scanner.begin(1)
+    assert scanner.feed(b"anything") is None
+    assert scanner.finish() == SegmentMedia(4.5)
+
+
+@pytest.mark.parametrize("seconds", [-1.0, float("inf"), float("nan")])
+def test_a_segment_has_a_length(seconds: float) -> None:
+    with pytest.raises(ValueError, match="cannot be"):
+        SegmentMedia(seconds)

@@ -3,12 +3,15 @@ import pytest
 from ihproto import messages as m
 from ihproto.codec import Envelope
 from ihproto.errors import Finding
+from ihproto.revisions import V0, V0_2, V1_WINDOW
 from ihproto.rules.envelope import EnvelopeRules
 
 STAMP = "2025-01-01T00:00:00.000000Z"
 
 
-def judge(rules: EnvelopeRules, timestamp: str = STAMP, correlation_id: str = "c-1") -> list[tuple[str, str | None]]:
+def judge(
+    rules: EnvelopeRules, timestamp: str | None = STAMP, correlation_id: str | None = "c-1"
+) -> list[tuple[str, str | None]]:
     found: list[Finding] = []
     rules.judge(Envelope(m.SessionEnded("r"), "session.ended", timestamp, correlation_id, ""), found)
     return [(finding.clause.id, finding.path) for finding in found]
@@ -92,3 +95,33 @@ def test_another_id_than_that_of_the_upgrade_response_breaks_hs_9_once() -> None
 
 def test_what_is_wrong_with_the_time_and_with_the_id_is_found_in_one_go() -> None:
     assert judge(EnvelopeRules("c-0"), "yesterday") == [("ENV-1", "$.timestamp"), ("HS-9", "$.correlation_id")]
+
+
+# -- revisions without envelopes -----------------------------------------------------------------------
+
+
+def test_a_message_of_v0_2_has_no_timestamp_and_keeps_its_id() -> None:
+    rules = EnvelopeRules("c-1", V0_2.framing)
+    assert judge(rules, None) == judge(rules, None) == []
+    assert rules.correlation_id == "c-1"
+
+
+def test_another_id_in_v0_2_breaks_hs_9_and_not_env_2() -> None:
+    rules = EnvelopeRules("c-0", V0_2.framing)
+    assert judge(rules, None) == [("HS-9", "$.correlation_id")]
+    assert judge(rules, None) == []
+    assert judge(rules, None, "c-0") == [("HS-9", "$.correlation_id")]
+    assert rules.correlation_id == "c-1"
+
+
+@pytest.mark.parametrize("announced", [None, "c-1"])
+def test_a_message_of_v0_has_nothing_around_it_to_judge(announced: str | None) -> None:
+    rules = EnvelopeRules(announced, V0.framing)
+    assert judge(rules, None, None) == judge(rules, None, None) == []
+    assert rules.correlation_id is None
+
+
+def test_an_envelope_of_v1_window_is_one_like_any_other() -> None:
+    rules = EnvelopeRules("c-0", V1_WINDOW.framing)
+    assert judge(rules, "yesterday") == [("ENV-1", "$.timestamp"), ("HS-9", "$.correlation_id")]
+    assert judge(rules, correlation_id="c-0") == [("ENV-2", "$.correlation_id")]

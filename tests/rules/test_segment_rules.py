@@ -4,7 +4,7 @@ import attrs
 import pytest
 
 from ihproto.errors import Finding
-from ihproto.revisions import V1
+from ihproto.revisions import V0, V0_2, V1, V1_WINDOW, V2, Revision
 from ihproto.rules.segments import SegmentLedger
 
 LIMIT = 33_554_432
@@ -92,3 +92,45 @@ def test_media_time_is_cumulative_from_0() -> None:
     segments.finish()
     assert segments.accept(2.5) == (3.0, 5.5)
     assert segments.media_seconds == 5.5
+
+
+# -- SEG-3: the limits of v0 ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [(0, "SEG-10"), (1, "SEG-3"), (9_999, "SEG-3"), (10_000, None), (20_971_520, None), (20_971_521, "SEG-3")],
+)
+def test_seg_3_a_segment_of_v0_has_10_kb_to_20_mb(size: int, expected: str | None) -> None:
+    segments = SegmentLedger(V0.contract, V0)
+    assert clause_id(segments.undersize(size) or segments.oversize(size)) == expected
+    segments.begin()
+    over = segments.add(size)
+    assert clause_id(segments.finish() or over) == expected
+
+
+def test_the_finding_tells_the_limit_the_size_and_the_cure() -> None:
+    segments = SegmentLedger(V0.contract, V0)
+    small, large = segments.undersize(9_999), segments.oversize(20_971_521)
+    assert small is not None
+    assert large is not None
+    assert small.what == "segment 1 has 9999 bytes and the minimum is 10000; skip empty recorder output"
+    assert large.what == "segment 1 exceeds the limit of 20,971,520 bytes; send shorter segments"
+
+
+@pytest.mark.parametrize("revision", [V0_2, V1_WINDOW, V1, V2])
+@pytest.mark.parametrize(("size", "expected"), [(0, "SEG-10"), (1, None), (LIMIT, None), (LIMIT + 1, "SEG-2")])
+def test_seg_2_a_segment_of_any_later_revision_has_1_byte_to_32_mb(
+    revision: Revision, size: int, expected: str | None
+) -> None:
+    segments = SegmentLedger(revision.contract, revision)
+    assert clause_id(segments.undersize(size) or segments.oversize(size)) == expected
+
+
+def test_a_segment_that_would_be_next_is_named_by_its_number() -> None:
+    segments = SegmentLedger(V0.contract, V0)
+    segments.begin()
+    segments.finish()
+    finding = segments.undersize(5)
+    assert finding is not None
+    assert finding.what.startswith("segment 2 has 5 bytes")

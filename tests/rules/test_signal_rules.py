@@ -4,7 +4,7 @@ import pytest
 
 from ihproto.errors import Finding
 from ihproto.messages import SignalDetected, SignalEnded, SignalUpdated
-from ihproto.revisions import V1
+from ihproto.revisions import V1, V2
 from ihproto.rules.signals import MAX_TYPES, ActiveSignal, SignalRules
 
 Signal = SignalDetected | SignalUpdated | SignalEnded
@@ -158,3 +158,34 @@ def test_a_server_that_invents_types_does_not_fill_the_memory() -> None:
     for number in range(2 * MAX_TYPES):
         rules.judge_detected(SignalDetected(f"type {number}", number), [])
     assert len(rules.active) == len(rules._latest) == MAX_TYPES
+
+
+# -- v2 --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("modality", [("video",), ("video", "audio"), ()])
+def test_a_modality_keeps_sig_8_in_v1_and_breaks_it_in_v2(modality: tuple[str, ...]) -> None:
+    said: list[Signal] = [
+        SignalDetected("stress", 0, "low", None, modality),
+        SignalUpdated("stress", 1, "high", None, modality),
+    ]
+    rules = SignalRules(V1)
+    assert [judge(rules, step) for step in said] == [[], []]
+    rules = SignalRules(V2)
+    assert [judge(rules, step) for step in said] == [[("SIG-8", "$.data.modality")]] * 2
+
+
+def test_a_signal_without_modality_keeps_sig_8_in_v2() -> None:
+    rules = SignalRules(V2)
+    assert [judge(rules, step) for step in (d(0), u(1, "high"), e(2), END)] == [[]] * 4
+
+
+@pytest.mark.parametrize("name", ["engagement", "disengagement"])
+def test_engagement_is_a_signal_until_v1_and_breaks_sig_6_in_v2(name: str) -> None:
+    assert judge(SignalRules(V1), d(0, name=name)) == []
+    assert judge(SignalRules(V2), d(0, name=name)) == [("SIG-6", TYPE)]
+
+
+@pytest.mark.parametrize("name", ["agreement", "frustration", "tension"])
+def test_the_other_types_keep_sig_6_in_v2(name: str) -> None:
+    assert judge(SignalRules(V2), d(0, name=name)) == []
