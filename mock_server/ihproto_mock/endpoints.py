@@ -44,11 +44,11 @@ class HttpEndpoints:
         self._jobs: JobStore | None = None
         self._streams = streams
         self._pages = Pages(pages) if pages is not None else None
-        self._routes: Mapping[str, tuple[str, _Handler]] = {
-            **dict.fromkeys(TOKEN_ENDPOINTS, ("POST", self._answer_token)),
-            UPLOAD_PATH: ("POST", self._answer_upload),
-            JOB_UPLOAD_PATH: ("POST", self._answer_job_upload),
-            JOBS_PATH: ("GET", self._answer_job),
+        self._routes: Mapping[str, tuple[tuple[str, ...], _Handler]] = {
+            **dict.fromkeys(TOKEN_ENDPOINTS, (("POST",), self._answer_token)),
+            UPLOAD_PATH: (("POST",), self._answer_upload),
+            JOB_UPLOAD_PATH: (("POST",), self._answer_job_upload),
+            JOBS_PATH: (("GET", "HEAD"), self._answer_job),
         }
 
     async def answer(self, exchange: HttpExchange, say: Say) -> None:
@@ -59,16 +59,16 @@ class HttpEndpoints:
         route = self._routes.get(path)
         try:
             if route is not None:
-                method, handler = route
-                if request.method == method:
+                methods, handler = route
+                if request.method in methods:
                     await handler(exchange, say)
                 else:
-                    what = f"{request.path} takes {method}, not {request.method}"
-                    await _refuse(exchange, say, 405, what, headers=[("Allow", method)])
+                    what = f"{request.path} takes {methods[0]}, not {request.method}"
+                    await _refuse(exchange, say, 405, what, headers=[("Allow", ", ".join(methods))])
             elif request.path in self._streams:
                 what = "this endpoint speaks WebSocket; send an upgrade request"
                 await _refuse(exchange, say, 426, what, headers=[("Upgrade", "websocket")])
-            elif self._pages is None or not await self._pages.answer(exchange):
+            elif self._pages is None or not await self._pages.answer(exchange, say):
                 await _refuse(exchange, say, 404, f"there is nothing at this path; there is {self._places()}")
         except StreamError as error:
             say("request broken off", refused=True, why=str(error))

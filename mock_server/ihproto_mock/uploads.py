@@ -19,6 +19,8 @@ from ihproto import (
     ERROR_CODES,
     ExpectedMedia,
     MediaScanner,
+    SegmentFault,
+    SegmentMedia,
     SegmentScanner,
     ServerSettings,
     SessionReady,
@@ -160,7 +162,7 @@ async def answer_upload(exchange: Exchange, service: UploadService, lease: Lease
     """
     try:
         form, scanner = await _read(exchange, service, lease)
-        duration = _judge(form, scanner, service, V1.models[0])
+        duration = _judge(form.finish(), scanner, service, V1.models[0])
         _use_up_video(lease, duration)
         _refuse_by_scenario(service.scenario.mishap_at_segment(1))
         for mishap in service.scenario.mishaps_between(0, duration):
@@ -192,15 +194,16 @@ async def answer_job_upload(
     """
     try:
         form, scanner = await _read(exchange, service, lease)
+        outcome = form.finish()
         model = _model(form, service.models)
         wait_seconds = _wait_seconds(form)
-        duration = _judge(form, scanner, service, model)
+        duration = _judge(outcome, scanner, service, model)
         _use_up_video(lease, duration)
         _refuse_by_scenario(service.scenario.mishap_at_segment(1))
-        outcome = _job_error(service.scenario, duration, exchange.correlation_id) or service.job_result(
+        result = _job_error(service.scenario, duration, exchange.correlation_id) or service.job_result(
             duration, form.values("include[]"), model
         )
-        job = jobs.submit(str(uuid4()), account, str(model.name), outcome, exchange.now())
+        job = jobs.submit(str(uuid4()), account, str(model.name), result, exchange.now())
     except TooManyJobsError:
         error = HttpError.of("ih1002")
         await exchange.refuse(503, error)
@@ -253,8 +256,9 @@ async def _read(exchange: Exchange, service: UploadService, lease: Lease | None)
     return form, scanner
 
 
-def _judge(form: UploadForm, scanner: SegmentScanner, service: UploadService, model: Model) -> float:
-    outcome = form.finish()
+def _judge(
+    outcome: SegmentMedia | SegmentFault, scanner: SegmentScanner, service: UploadService, model: Model
+) -> float:
     seen = scanner.media if isinstance(scanner, MediaScanner) else None
     return judge_file(outcome, seen, model=model, max_seconds=service.max_file_seconds)
 
@@ -271,6 +275,9 @@ def _refuse_by_lease(denial: Denial | None) -> None:
 
 def _model(form: UploadForm, models: Collection[Model]) -> Model:
     named = form.values("model")
+    if form.useless and not named:
+        # It may be named behind the file, which is refused whatever the model is.
+        return next(iter(models))
     model = next((model for model in models if [model.name] == list(named)), None)
     if model is not None:
         return model
