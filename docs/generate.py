@@ -138,6 +138,7 @@ def revision_rows() -> Iterator[tuple[str, Callable[[Revision], str]]]:
     """What there is to compare, and how to say it of one revision."""
     yield "what it is", lambda each: each.summary
     yield "endpoint", lambda each: f"`{each.path}`"
+    yield "key pairs are exchanged at", lambda each: f"`{each.auth_path}`"
     yield "a message has", lambda each: names((each.framing.discriminator, *each.framing.members, each.framing.payload))
     yield "messages of the server", lambda each: names(each.server_messages)
     yield "says what it saw", lambda each: EMISSIONS[each.emission]

@@ -83,6 +83,7 @@ class Revision:
         id: Its name in the clause catalogue, which says what holds in it.
         summary: What it is, in a few words.
         path: The path of the endpoint that serves it.
+        auth_path: The path where a key pair is exchanged for a token to use there (AUT-1).
         framing: How a server's message is laid out.
         messages: The messages that a server sends. Where several have the same type, they are tried in this order.
         emission: When a server says what it saw.
@@ -113,6 +114,7 @@ class Revision:
     signal_details: tuple[str, ...] = ("probability", "rationale")
     size_clauses: tuple[str, str] = ("SEG-10", "SEG-2")
     oversize_text: str | None = None
+    auth_path: str = "/v1/auth"
     server_messages: Mapping[str, tuple[type[m.ServerMessage], ...]] = attrs.field(init=False, repr=False, eq=False)
 
     @server_messages.default
@@ -208,6 +210,7 @@ V0 = Revision(
     id="v0",
     summary="a status for each step of a segment, errors as one sentence",
     path="/v0/stream/analyze",
+    auth_path="/v0/auth",
     framing=Framing("status", (), None, "STS-1"),
     messages=(m.SegmentProcessing, m.SegmentSignals, m.SegmentCompleted, m.SegmentFailedText),
     emission=Emission.SEGMENTS,
@@ -223,6 +226,7 @@ V0_2 = Revision(
     id="v0.2",
     summary="the same, with ids for sessions and errors, and with scores",
     path="/v0/stream/analyze",
+    auth_path="/v0/auth",
     framing=Framing("status", ("correlation_id",), None, "STS-1"),
     messages=(m.SegmentProcessing, m.SegmentResult, m.SegmentCompleted, m.SegmentFailed),
     emission=Emission.SEGMENTS,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import signal
 import sys
@@ -28,21 +27,20 @@ from ihproto import (
     RemoteProtocolError,
     SessionClosed,
 )
-from ihproto.anyio import ClientStream, ConnectError, ConnectOptions, SessionRefused, StreamError, UpgradeError, connect
+from ihproto.anyio import ClientStream, ConnectOptions, StreamError, connect
+from ihproto.cli.credential import CredentialChoice, choose, credential_options
+from ihproto.cli.outcome import guarded, say
 from ihproto.cli.output import (
     FAILED,
     INTERRUPTED,
-    PIPE_CLOSED,
     TERMINATED,
-    UNREACHABLE,
-    USAGE,
     OutputClosed,
     plural,
-    printable,
 )
 from ihproto.cli.view import JsonView, LiveView, View, describe
 from ihproto.messages import ErrorMessage
 from ihproto.revisions import QUALITY_DIMENSIONS
+from ihproto.tokens import STREAM_SCOPE
 
 _INCLUDES = {"overall": INCLUDE_OVERALL, "timeline": INCLUDE_TIMELINE}
 
@@ -75,14 +73,7 @@ class _Pace(_FloatType):
 @click.argument(
     "files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
 )
-@click.option("--key", metavar="KEY", help="The API key or token. Others may see it in the list of processes.")
-@click.option(
-    "--key-env",
-    default="IHPROTO_KEY",
-    show_default=True,
-    metavar="NAME",
-    help="The environment variable that holds the key, where --key is not given.",
-)
+@credential_options
 @click.option(
     "--auth",
     type=click.Choice(["header", "subprotocol", "pair"]),
@@ -139,6 +130,8 @@ def stream(
     files: Sequence[Path],
     key: str | None,
     key_env: str,
+    key_id: str | None,
+    key_secret_env: str,
     auth: str,
     revision: str,
     model: str | None,
@@ -162,9 +155,7 @@ def stream(
       IHPROTO_KEY=… ihproto stream wss://api.interhuman.ai clip.mp4 --pace fast --json
       ihproto stream ws://127.0.0.1:8765 speech.pcm --revision v2 --model inter-2-audio --audio-rate 16000
     """  # noqa: D301
-    credential = key if key is not None else os.environ.get(key_env)
-    if not credential:
-        raise click.UsageError(f"there is no key: pass --key, or set the environment variable {key_env}")
+    choice = choose(key, key_env, key_id, key_secret_env)
     if "none" in include and len(include) > 1:
         raise click.UsageError("--include none goes with no other --include")
     view: View
@@ -184,27 +175,12 @@ def stream(
         allow_plaintext=insecure,
     )
     job = _Job(files, segment_seconds / pace, view)
-    try:
+
+    def run() -> int:
         with view:
-            code = anyio.run(job.run, url, credential, options)
-    except LocalProtocolError as error:
-        code = _say(f"{error.violation.what} ({error.violation.clause.id})", USAGE)
-    except ConnectError as error:
-        code = _say(str(error), UNREACHABLE)
-    except (UpgradeError, SessionRefused) as error:
-        code = _say(str(error), FAILED)
-    except RemoteProtocolError as error:
-        code = _say(f"the server broke {error.violation}", FAILED)
-    except StreamError as error:
-        code = _say(str(error), FAILED)
-    except OutputClosed:
-        code = PIPE_CLOSED
-    sys.exit(code)
+            return anyio.run(job.run, url, choice, options)
 
-
-def _say(text: str, code: int) -> int:
-    click.echo(f"ihproto stream: {printable(text)}", err=True)
-    return code
+    sys.exit(guarded("stream", run))
 
 
 class _Job:
@@ -219,7 +195,7 @@ class _Job:
         self._interrupted: signal.Signals | None = None
         self._broken: RemoteProtocolError | OutputClosed | None = None
 
-    async def run(self, url: str, credential: str, options: ConnectOptions) -> int:
+    async def run(self, url: str, choice: CredentialChoice, options: ConnectOptions) -> int:
         """Run the session until it ends or a signal comes, and return the exit code."""
         code = INTERRUPTED
         failure: Exception | None = None
@@ -227,20 +203,23 @@ class _Job:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self._watch, signals, tasks)
                 try:
-                    code = await self._session(url, credential, options)
+                    code = await self._session(url, choice, options)
                 except Exception as error:
                     # Raised below, so that it does not come out wrapped in a group.
                     failure = error
                 tasks.cancel_scope.cancel()
         if self._interrupted is not None:
             sent = self._stream.session.segments_sent if self._stream is not None else 0
-            _say(f"interrupted, {plural(sent, 'segment')} sent", INTERRUPTED)
+            say("stream", f"interrupted, {plural(sent, 'segment')} sent", INTERRUPTED)
             return TERMINATED if self._interrupted is signal.SIGTERM else INTERRUPTED
         if failure is not None:
             raise failure
         return code
 
-    async def _session(self, url: str, credential: str, options: ConnectOptions) -> int:
+    async def _session(self, url: str, choice: CredentialChoice, options: ConnectOptions) -> int:
+        credential = choice.credential(
+            url, STREAM_SCOPE, options["revision"].auth_path, allow_plaintext=options["allow_plaintext"]
+        )
         async with (
             connect(url, credential, **options) as stream,
             anyio.create_task_group() as tasks,
@@ -325,13 +304,15 @@ class _Job:
         if closed is None or closed.code != 1000:
             how = f"closed with {closed.code} {closed.reason}".strip() if closed is not None else "broken off"
             why = self._refusals[-1] if self._refusals else how
-            return _say(f"the session did not end well, {sent}: {why} ({how})", FAILED)
+            return say("stream", f"the session did not end well, {sent}: {why} ({how})", FAILED)
         if self._refusals:
             more = f", and {len(self._refusals) - 1} more" if len(self._refusals) > 1 else ""
-            return _say(f"the session ended, {sent}, but something was refused: {self._refusals[0]}{more}", FAILED)
+            return say(
+                "stream", f"the session ended, {sent}, but something was refused: {self._refusals[0]}{more}", FAILED
+            )
         if closed.ended is None and session.revision.drains:
-            return _say(f"the session was closed without session.ended, {sent}", FAILED)
+            return say("stream", f"the session was closed without session.ended, {sent}", FAILED)
         if not session.segments_sent:
-            return _say("the session ended, but there was nothing to send", FAILED)
+            return say("stream", "the session ended, but there was nothing to send", FAILED)
         self._view.note(f"the session ended well, {sent}", good=True)
         return 0

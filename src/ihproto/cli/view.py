@@ -171,7 +171,7 @@ class LiveView:
             quality = self._session.quality
             table.add_row("active", printable(", ".join(signals) or "nothing"))
             table.add_row("engagement", printable(engagement.state) if engagement else "not known yet")
-            table.add_row("quality", _scores(quality.overall) if quality and quality.overall else "not known yet")
+            table.add_row("quality", score_line(quality.overall) if quality and quality.overall else "not known yet")
         return Group(Text(""), table, self._progress)
 
 
@@ -194,8 +194,8 @@ def describe(envelope: Envelope) -> str:
         case EngagementUpdated(state, start):
             return f"{state}, from {start:g} s"
         case ConversationQualityUpdated(overall, timeline):
-            parts = [f"overall {_scores(overall)}"] if overall is not None else []
-            parts += [f"{entry.start:g} to {entry.end:g} s: {_scores(entry.values)}" for entry in timeline or ()]
+            parts = [f"overall {score_line(overall)}"] if overall is not None else []
+            parts += [f"{entry.start:g} to {entry.end:g} s: {score_line(entry.values)}" for entry in timeline or ()]
             return "; ".join(parts)
         case WindowSignals(signals):
             return "; ".join(_span(signal) for signal in signals)
@@ -211,7 +211,7 @@ def describe(envelope: Envelope) -> str:
             parts = [_span(signal) for signal in result.signals]
             parts += [f"{span.state}, {span.start:g} to {span.end:g} s" for span in result.engagement_state or ()]
             quality = result.conversation_quality
-            parts += [f"overall {_scores(quality.overall)}"] if quality and quality.overall else []
+            parts += [f"overall {score_line(quality.overall)}"] if quality and quality.overall else []
             return f"segment {result.segment}: " + ("; ".join(parts) or "nothing")
         case SegmentCompleted(segment):
             return f"segment {segment}"
@@ -238,6 +238,7 @@ def _span(signal: SignalSpan) -> str:
     return ", ".join(word for word in words if word)
 
 
-def _scores(scores: QualityScores) -> str:
+def score_line(scores: QualityScores) -> str:
+    """A set of scores, in a line."""
     dimensions = ", ".join(f"{name} {getattr(scores, name):g}" for name in QUALITY_DIMENSIONS)
     return f"{scores.quality_index:g} ({dimensions})"
