@@ -14,8 +14,8 @@ from builders import FIFTY
 
 from ihproto import messages as m
 from ihproto.clauses import CLAUSES, REVISION_IDS
-from ihproto.codec import Envelope
-from ihproto.errors import Finding
+from ihproto.codec import Codec, Envelope
+from ihproto.errors import Finding, MalformedMessage
 from ihproto.media import NominalScanner
 from ihproto.revisions import REVISIONS, V0, V0_2, V1, V1_WINDOW, V2, Emission, Framing, Model, Revision
 from ihproto.rules import ServerRules
@@ -143,23 +143,23 @@ def test_messages_of_one_name_are_of_the_class_of_the_revision(
     assert {cls for cls in revision.messages if cls.type in names} == expected
 
 
-#: No clause of v1-window gives the shape of its quality messages: CQI-1 is about cadence periods, which it has not.
-WITHOUT_CLAUSE = pytest.mark.xfail(reason="a malformed quality message of v1-window is blamed on a clause of v1")
-SHAPES = [
-    pytest.param(
-        revision,
-        cls,
-        id=f"{revision.id}-{cls.type}",
-        marks=WITHOUT_CLAUSE if (revision, cls) == (V1_WINDOW, m.ConversationQualityUpdated) else (),
-    )
-    for revision in REVISIONS.values()
-    for cls in revision.messages
-]
-
-
-@pytest.mark.parametrize(("revision", "cls"), SHAPES)
-def test_the_shape_of_every_message_is_a_clause_of_the_revision(revision: Revision, cls: type[m.ServerMessage]) -> None:
-    assert revision.id in CLAUSES[cls.clause_id].revisions
+@pytest.mark.parametrize(
+    ("revision", "cls"),
+    [
+        pytest.param(revision, cls, id=f"{revision.id}-{cls.type}")
+        for revision in REVISIONS.values()
+        for cls in revision.messages
+    ],
+)
+def test_a_broken_message_is_blamed_on_a_clause_of_the_revision(revision: Revision, cls: type[m.ServerMessage]) -> None:
+    framing = revision.framing
+    text: dict[str, object] = {framing.discriminator: cls.type, **dict.fromkeys(framing.members, "x")}
+    broken = {field.name: {"neither": "this"} for field in attrs.fields(cls)}  # type: ignore[arg-type]
+    text |= broken if framing.payload is None else {framing.payload: broken}
+    with pytest.raises(MalformedMessage) as caught:
+        Codec(revision).decode_server(json.dumps(text))
+    assert revision.id in caught.value.finding.clause.revisions
+    assert caught.value.type == cls.type
 
 
 @every_revision

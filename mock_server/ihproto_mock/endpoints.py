@@ -117,7 +117,10 @@ class HttpEndpoints:
 
     def _job_store(self, exchange: HttpExchange) -> JobStore:
         if self._jobs is None:
-            self._jobs = JobStore(exchange.now(), started_at=datetime.now(UTC))
+            takes = self._uploads.job_seconds
+            self._jobs = JobStore(
+                exchange.now(), started_at=datetime.now(UTC), queue_seconds=takes / 3, run_seconds=takes * 2 / 3
+            )
         return self._jobs
 
     async def _grant(self, exchange: HttpExchange, say: Say) -> Grant | None:

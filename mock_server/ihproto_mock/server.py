@@ -45,6 +45,8 @@ class MockServer:
         settings: Contract, windows and periods of the sessions.
         make_scanner: Makes the scanner of a session from its contract. The default looks into the media; where any
             bytes will do as segments, take `lambda contract: NominalScanner(seconds=3)`.
+        max_file_seconds: The longest file that may be uploaded, in seconds of media (ih4004).
+        job_seconds: How long a job takes from its upload to its end, in seconds (UPL-2).
         pages: A folder with a web page, to be served to browsers; None for none.
         log: Called with each `LogEntry`.
         **options: Where and how to listen; see `ihproto.anyio.ServeOptions`.
@@ -63,6 +65,8 @@ class MockServer:
         scenario: Scenario | str | Path = "lively",
         settings: ServerSettings | None = None,
         make_scanner: Callable[[SessionReady], SegmentScanner] = MediaScanner,
+        max_file_seconds: float = 1800.0,
+        job_seconds: float = 0.3,
         pages: Path | None = None,
         log: Callable[[LogEntry], None] | None = None,
         **options: Unpack[ServeOptions],
@@ -74,7 +78,7 @@ class MockServer:
         self._streams = StreamEndpoint(self.credentials, self.scenario, settings, make_scanner)
         self._http = HttpEndpoints(
             self.credentials,
-            UploadService(self.scenario, settings, make_scanner),
+            UploadService(self.scenario, settings, make_scanner, max_file_seconds, job_seconds=job_seconds),
             [*self._revisions],
             pages,
         )

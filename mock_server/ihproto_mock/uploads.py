@@ -113,6 +113,7 @@ class UploadService:
         make_scanner: Makes the scanner of a file from the contract that it is scanned under.
         max_file_seconds: The longest that a file may be, in seconds of media (UPL-2).
         job_window_seconds: The length of a window of a job, in seconds; the documents leave it open.
+        job_seconds: How long a job takes from its upload to its end, in seconds; a third of it, it is queued.
         models: What a job can name to be analysed by.
     """
 
@@ -121,6 +122,7 @@ class UploadService:
     make_scanner: Callable[[SessionReady], SegmentScanner] = MediaScanner
     max_file_seconds: float = 1800.0
     job_window_seconds: float = 8.0
+    job_seconds: float = 0.3
     models: tuple[Model, ...] = UPLOAD_MODELS
 
     def result(self, duration: float, include: Collection[str]) -> AnalysisResult:

@@ -51,6 +51,7 @@ class Codec:
     def __init__(self, revision: Revision = V1) -> None:
         self.revision = revision
         framing = revision.framing
+        self._root = "$" if framing.payload is None else f"$.{framing.payload}"
         members: list[tuple[str, type]] = [(name, str) for name in (framing.discriminator, *framing.members)]
         if framing.payload is not None:
             members.append((framing.payload, msgspec.Raw))
@@ -95,17 +96,21 @@ class Codec:
         decoders = self._messages.get(type_)
         if decoders is None:
             return m.Unknown(body if isinstance(body, str) else bytes(body).decode())
-        first: Exception | None = None
-        for decoder in decoders:
+        found: list[MalformedMessage] = []
+        for cls, decoder in zip(self.revision.server_messages[type_], decoders, strict=True):
             try:
                 message: m.ServerMessage = decoder.decode(body)
             except (msgspec.DecodeError, RecursionError) as error:
-                first = first or error
+                found.append(_malformed(self._clause_of(cls), error, self._root, type_))
             else:
                 return message
-        assert first is not None
-        root = "$" if self.revision.framing.payload is None else f"$.{self.revision.framing.payload}"
-        raise _malformed(self.revision.server_messages[type_][0].clause_id, first, root, type_)
+        # Of several shapes it was meant to be the one of which most is right.
+        raise max(found, key=lambda error: len(error.finding.path or ""))
+
+    def _clause_of(self, cls: type[m.ServerMessage]) -> str:
+        """The clause that gives the shape of a message in this revision."""
+        holds = self.revision.id in clause(cls.clause_id).revisions
+        return cls.clause_id if holds else self.revision.framing.clause_id
 
     def encode_server(self, message: m.ServerMessage, *, timestamp: str, correlation_id: str) -> str:
         """Encode what a server says, in the framing of the revision (ENV-1, STS-1).

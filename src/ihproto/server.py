@@ -235,9 +235,8 @@ class ServerSession:
         """
         wanted = self._asked.model
         if wanted is not None and wanted not in (self._options.model or ()):
-            self.refuse(
-                "ih4005", now, message=f"there is no such model; there are {', '.join(self._options.model or ())}"
-            )
+            offer = ", ".join(self._options.model) if self._options.model else "none to choose from"
+            self.refuse("ih4005", now, message=f"there is no such model; this session offers {offer}")
             return
         default = self._options.model[0] if self._options.model else None
         config = consolidate(self._asked, self._options, m.SessionConfig(model=default))

@@ -141,11 +141,12 @@ def test_a_request_that_is_no_upgrade_is_in_the_log(start_mock: Callable[..., Ru
     mock = start_mock("--log-format", "json")
     port = int(mock.url.split(":")[2].partition("/")[0])
     with socket.create_connection(("127.0.0.1", port)) as plain:
-        plain.sendall(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+        plain.sendall(b"GET /v1/stream/analyze HTTP/1.1\r\nHost: h\r\n\r\n")
         assert plain.recv(1000).startswith(b"HTTP/1.1 426")
         while plain.recv(1000):
             pass
     _, log = mock.stop(signal.SIGTERM)
-    (entry,) = [json.loads(line) for line in log.splitlines()]
-    assert entry["event"] == "no upgrade"
-    assert "WebSocket" in entry["why"]
+    asked, refused = [json.loads(line) for line in log.splitlines()]
+    assert (asked["event"], asked["path"]) == ("request", "/v1/stream/analyze")
+    assert (refused["event"], refused["refused"], refused["status"]) == ("request refused", True, 426)
+    assert "WebSocket" in refused["why"]

@@ -176,6 +176,7 @@ class ConnectOptions(TypedDict, total=False):
     headers: Sequence[tuple[str, str]]
     connect_timeout: float
     close_timeout: float
+    drain_grace: float
     send_timeout: float
 
 
@@ -199,6 +200,8 @@ class Dialer(Endpoint):
         headers: More headers for the upgrade request.
         connect_timeout: How long each of connecting, upgrade, and `session.ready` may take, in seconds.
         close_timeout: How long to wait for the answer to a close, in seconds.
+        drain_grace: How much longer than announced a drain may take, and for how long the server must have been silent
+            at the end where it announces nothing, in seconds; see `ClientSession.end`.
         send_timeout: How long the server may not take our bytes, in seconds.
 
     Raises:
@@ -225,6 +228,7 @@ class Dialer(Endpoint):
         headers: Sequence[tuple[str, str]] = (),
         connect_timeout: float = 30.0,
         close_timeout: float = 10.0,
+        drain_grace: float = 10.0,
         send_timeout: float = 60.0,
     ) -> None:
         query, self._opening = write_query(revision, SessionConfig(include, goal_dimensions, model, audio_format))
@@ -239,6 +243,7 @@ class Dialer(Endpoint):
         super().__init__(target, ssl_context, connect_timeout)
         self._revision = revision
         self._strict = strict
+        self._drain_grace = drain_grace
         self._send_timeout = send_timeout
         self._make_wire = functools.partial(
             ClientConnection,
@@ -262,6 +267,7 @@ class Dialer(Endpoint):
             correlation_id=correlation_id,
             asked=self._asked,
             ready_timeout=self.connect_timeout,
+            drain_grace=self._drain_grace,
         )
         if self._opening != SessionConfig():
             opening = self._opening

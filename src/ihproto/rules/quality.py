@@ -29,9 +29,9 @@ class QualityRules:
         self.latest = message
         if not config.include:
             found.append(Finding(clause("CQI-1"), "conversation quality came although no include flag is in force"))
-            return
-        judge_presence("CQI-2", "overall", message.overall, INCLUDE_OVERALL in config.include, "$.data", found)
-        judge_presence("CQI-3", "timeline", message.timeline, INCLUDE_TIMELINE in config.include, "$.data", found)
+        else:
+            judge_presence("CQI-2", "overall", message.overall, INCLUDE_OVERALL in config.include, "$.data", found)
+            judge_presence("CQI-3", "timeline", message.timeline, INCLUDE_TIMELINE in config.include, "$.data", found)
         if message.overall is not None:
             judge_scores(message.overall, "$.data.overall", found)
         if message.timeline is not None:
