@@ -170,7 +170,7 @@ class _StretchReporter(Reporter):
         scores = contribution(analysis.quality, analysis.engagement, self._pacing.engagement_scores)
         alone = QualityMean()
         alone.add(scores, window.end - window.start)
-        self._overall.add(scores, window.end - self._covered_until)
+        self._overall.add(scores, window.end - max(window.start, self._covered_until))
         self._covered_until = window.end
         offset = self._offset(window)
         entry = TimelineEntry(window.start - offset, window.end - offset, alone.scores())
