@@ -1,10 +1,11 @@
 """Two sessions of v0, v0.2 or v1-window against each other, judged by `tests/status_model.py`.
 
-v1 and v2 have `tests/test_session_properties.py`. In the second half one clause is broken in an otherwise legal stream.
+v1 and v2 have `tests/test_session_properties.py`.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 
 import attrs
@@ -13,7 +14,7 @@ import status_model
 from hypothesis import event
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from model import OVERALL, TIMELINE, Close, Json, Media, Output, Report, Seen
+from model import OVERALL, TIMELINE, Broken, Close, Json, Media, Output, Report, Seen
 from network import (
     CORRELATION_ID,
     PROFILE,
@@ -553,3 +554,15 @@ class ReportingMachine(RuleBasedStateMachine):
 
 ReportingMachine.TestCase.settings = PROFILE
 TestReportingSessions = ReportingMachine.TestCase
+
+
+@pytest.mark.parametrize("name", sorted(DIALECTS))
+def test_the_model_sees_a_server_that_says_something_else(name: str) -> None:
+    """The oracle itself can fail: it is given what a server said to other input."""
+    oracle = ReportModel(DIALECTS[name], CORRELATION_ID, STARTED_AT, 0.0)
+    with pytest.raises(Broken):
+        oracle.check([oracle.refusal("ih1001")], [], 0.0)
+    with pytest.raises(Broken):
+        oracle.check([], [Close(1000)], 0.0)
+    with pytest.raises(Broken):
+        oracle.check([oracle.refusal("ih1001")], [json.dumps({"status": "error"})], 0.0)
