@@ -11,7 +11,7 @@ import copy
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import model
 import pytest
@@ -38,6 +38,7 @@ from network import (
 import ihproto as ih
 
 GOALS = ("clarity", "energy", "rapport")
+MODELS = ("inter-2", "inter-2-audio")
 
 # -- what both families say in ihproto's terms ---------------------------------------------------
 
@@ -48,7 +49,9 @@ def contract_of(terms: Terms) -> ih.SessionReady:
         session_max_duration_seconds=terms.longest,
         min_segment_size_bytes=terms.smallest,
         max_segment_size_bytes=terms.largest,
-        supported_session_config_options=ih.ConfigOptions(include=terms.include, goal_dimensions=terms.goals),
+        supported_session_config_options=ih.ConfigOptions(
+            include=terms.include, goal_dimensions=terms.goals, model=terms.models
+        ),
     )
 
 
@@ -105,6 +108,7 @@ TERMS = st.builds(
     smallest=st.sampled_from([1, 1, 0, 5]),
     include=st.sampled_from([(OVERALL, TIMELINE)] * 4 + [(OVERALL,), (TIMELINE,), ()]),
     goals=st.sampled_from([None, GOALS]),
+    models=st.sampled_from([None, MODELS]),
     text_limit=st.sampled_from([65536, 65536, 120]),
     drain=st.sampled_from([30, 0.5, 4000]),
     window=st.sampled_from([8, 8, 5.5, 1.1]),
@@ -176,6 +180,7 @@ class SessionMachine(RuleBasedStateMachine):
         grace=st.sampled_from([10.0, 0.5, 10000.0]),
         start=st.sampled_from([0.0, 1000.5]),
         opening=st.sampled_from(["ready", "ready", "ready", "ready", "open", "wait"]),
+        asked=st.sampled_from([None, *MODELS]),
     )
     def begin(
         self,
@@ -186,7 +191,12 @@ class SessionMachine(RuleBasedStateMachine):
         grace: float,
         start: float,
         opening: str,
+        asked: str | None,
     ) -> None:
+        revision = ih.V2 if terms.models is not None else ih.V1
+        query = [("model", asked)] if asked is not None else []
+        # v1 does not look at the query.
+        asked = asked if terms.models is not None else None
         self.now = start
         self.terms = terms
         self.hostile = hostile
@@ -194,6 +204,8 @@ class SessionMachine(RuleBasedStateMachine):
         self.plans: list[Media] = []
         self.client = ih.ClientSession(
             start,
+            revision=revision,
+            asked=ih.SessionConfig(model=asked),
             strict=not hostile,
             correlation_id=CORRELATION_ID,
             scanner=ih.NominalScanner(),
@@ -206,10 +218,12 @@ class SessionMachine(RuleBasedStateMachine):
             correlation_id=CORRELATION_ID,
             started_at=STARTED_AT,
             settings=settings_of(terms),
+            revision=revision,
+            query=query,
             scanner=PlannedScanner(self.plans),
         )
-        self.oracle = ServerModel(terms, CORRELATION_ID, STARTED_AT, start)
-        self.view = ClientModel(start, ready_timeout, grace)
+        self.oracle = ServerModel(terms, CORRELATION_ID, STARTED_AT, start, asked)
+        self.view = ClientModel(start, ready_timeout, grace, terms.models, asked)
         self.to_server = Wire()
         self.to_client = Wire()
         self.said: list[str] = []
@@ -414,9 +428,24 @@ class SessionMachine(RuleBasedStateMachine):
 
     # -- rules: the client's owner ------------------------------------------------------------------
 
-    @rule(include=INCLUDE, goals=st.sampled_from([None, None, GOALS[:2], (), ("beauty",)]))
-    def send_config(self, include: Sequence[str], goals: tuple[str, ...] | None) -> None:
-        self.client_tries(lambda: self.client.send_config(include, goal_dimensions=goals), self.view.may_send_config())
+    @rule(
+        include=INCLUDE,
+        goals=st.sampled_from([None, None, GOALS[:2], (), ("beauty",)]),
+        name=st.sampled_from([None, None, *MODELS, "inter-9"]),
+        rate=st.sampled_from([None, None, 16000, 24000]),
+    )
+    def send_config(
+        self,
+        include: Sequence[str],
+        goals: tuple[str, ...] | None,
+        name: str | None = None,
+        rate: Literal[16000, 24000] | None = None,
+    ) -> None:
+        audio = ih.AudioFormat(sample_rate=rate) if rate is not None else None
+        self.client_tries(
+            lambda: self.client.send_config(include, goal_dimensions=goals, model=name, audio_format=audio),
+            self.view.may_send_config(fixed=name is not None or rate is not None),
+        )
 
     @rule(segments=st.lists(st.tuples(SIZES, st.lists(st.integers(0, 120), max_size=3), MEDIA), min_size=1, max_size=3))
     def send_segments(self, segments: list[tuple[int, list[int], Media]]) -> None:
@@ -577,6 +606,10 @@ class SessionMachine(RuleBasedStateMachine):
         assert [(window.start, window.end) for window in server.outstanding] == oracle.outstanding
         assert [window.start for window in server.outstanding] == sorted(window.start for window in server.outstanding)
         assert server.config.include == oracle.include
+        if oracle.phase != "opening":
+            assert server.config.model == oracle.model
+        audio = server.config.audio_format
+        assert ((audio.encoding, audio.sample_rate, audio.channels) if audio is not None else None) == oracle.audio
         assert server.media_seconds == oracle.media_seconds
         if oracle.phase != "closed":
             assert server.segments_received == oracle.segments
@@ -585,6 +618,7 @@ class SessionMachine(RuleBasedStateMachine):
         client, view = self.client, self.view
         assert client.config.include == view.include
         assert client.config.goal_dimensions == view.goals
+        assert client.config.model == view.model
         assert client.correlation_id == view.correlation_id
         assert {
             name: (signal.start, signal.since, signal.probability) for name, signal in client.signals.items()
@@ -639,6 +673,7 @@ class SessionMachine(RuleBasedStateMachine):
         self.check_events()
         model.check_lifecycles(self.said)
         event(f"session.ended: {any('session.ended' in text for text in self.heard)}, hostile: {self.hostile}")
+        event("v1" if self.terms.models is None else "v2")
 
     def check_events(self) -> None:
         assert [item.raw for item in self.client_events if isinstance(item, ih.Envelope)] == self.heard
