@@ -64,11 +64,13 @@ MODELS = {"supported_session_config_options": {"include": [OVERALL, TIMELINE], "
 
 
 class ExpectingScanner:
-    """Keeps what it was told to expect when each segment began."""
+    """Keeps what it was told to expect when each segment began, and what it was fed."""
 
-    def __init__(self) -> None:
+    def __init__(self, fault: SegmentFault | None = None) -> None:
         self.expected = ExpectedMedia()
         self.segments: list[ExpectedMedia] = []
+        self.fed: list[bytes] = []
+        self._fault = fault
 
     def expect(self, expected: ExpectedMedia) -> None:
         self.expected = expected
@@ -77,9 +79,11 @@ class ExpectingScanner:
         self.segments.append(self.expected)
 
     def feed(self, data: bytes) -> SegmentFault | None:
-        return None
+        self.fed.append(data)
+        return self._fault
 
     def finish(self) -> SegmentMedia | SegmentFault:
+        assert self._fault is None, "finished after a fault"
         return SegmentMedia(3.0)
 
 
@@ -266,6 +270,19 @@ def test_a_segment_is_not_measured_as_a_refused_config_wanted_it() -> None:
     session.receive_text(error("ih6001"), 0.0)
     session.send_segment(b"x")
     assert scanner.segments == [ExpectedMedia(("video", "audio"))]
+
+
+@every_silent
+def test_a_segment_in_which_a_fault_was_found_is_sent_and_measured_no_more(revision: Revision) -> None:
+    scanner = ExpectingScanner(SegmentFault("ih5004", "SEG-6", "is broken"))
+    session = begun(revision, scanner=scanner)
+    session.send_segment(bytes(10_000), final=False)
+    assert session.segment_under_way
+    session.send_segment(b"more")
+    assert not session.segment_under_way
+    assert scanner.fed == [bytes(10_000)]
+    assert session.to_send() == [BytesToSend(bytes(10_000), False), BytesToSend(b"more")]
+    assert session.media_seconds_sent == 0
 
 
 # -- SEG: sizes -----------------------------------------------------------------------------------------

@@ -240,6 +240,11 @@ def _set(name: str, path: Sequence[str | int], value: Any, segment: int | None =
     return apply
 
 
+def _say(name: str, segment: int) -> Callable[[Script], object]:
+    """Say one more thing about a segment."""
+    return lambda it: it.say(it.status(name, segment))
+
+
 def _status_mutators(revision: str) -> list[Mutator]:
     def breaks(clause: str, name: str, apply: Callable[[Script], object], **more: Any) -> Mutator:
         return Mutator(revision, clause, name, apply, **more)
@@ -268,13 +273,9 @@ def _status_mutators(revision: str) -> list[Mutator]:
     ]
     for name in ("processing", "result", "completed", "error"):
         for segment, after in ((1, "completed"), (4, "an error")):
-            found.append(
-                breaks("STS-1", f"{name} after {after}", lambda it, n=name, s=segment: it.say(it.status(n, s)))
-            )
+            found.append(breaks("STS-1", f"{name} after {after}", _say(name, segment)))
         for segment, place in ((0, "zero"), (-1, "below zero"), (5, "to come"), (2**53 - 1, "far away")):
-            found.append(
-                breaks("SEG-1", f"{name} of a segment {place}", lambda it, n=name, s=segment: it.say(it.status(n, s)))
-            )
+            found.append(breaks("SEG-1", f"{name} of a segment {place}", _say(name, segment)))
     return found
 
 
@@ -343,7 +344,7 @@ _V0_2 = [
     Mutator("v0.2", "STS-1", "a correlation id that is no text", _set("hello", ["correlation_id"], None)),
 ]
 
-_WINDOW_SIGNAL = ["data", "signals", 0]
+_WINDOW_SIGNAL: list[str | int] = ["data", "signals", 0]
 
 
 def _transitional(**changes: Any) -> Callable[[Script], object]:

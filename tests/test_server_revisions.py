@@ -719,7 +719,7 @@ def test_v2_refuses_a_model_that_there_is_not(name: str) -> None:
     ids=["asked", "default"],
 )
 def test_v2_refuses_a_model_that_nothing_can_serve(query: list[tuple[str, str]], unavailable: str) -> None:
-    session = connected(V2, query=query, settings=ServerSettings(unavailable_models=frozenset({unavailable})))
+    session = connected(V2, query=query, settings=ServerSettings(unavailable_models={unavailable}))
     session.open(0.0)
     (type_, data), close = said(session.to_send())
     assert (type_, data["code"]) == ("error", "ih1003")
@@ -727,9 +727,7 @@ def test_v2_refuses_a_model_that_nothing_can_serve(query: list[tuple[str, str]],
 
 
 def test_v2_serves_the_other_model_all_the_same() -> None:
-    session = opened(
-        V2, query=[("model", "inter-2-audio")], settings=ServerSettings(unavailable_models=frozenset({"inter-2"}))
-    )
+    session = opened(V2, query=[("model", "inter-2-audio")], settings=ServerSettings(unavailable_models={"inter-2"}))
     assert state_of(session) is ServerState.OPEN
 
 

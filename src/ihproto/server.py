@@ -85,6 +85,10 @@ def _complete(instance: object, attribute: attrs.Attribute[Any], value: Mapping[
             raise ValueError(f"{attribute.name} needs a score of 0 to 100 for {state}")
 
 
+def _names(values: Iterable[str]) -> frozenset[str]:
+    return frozenset(values)
+
+
 @attrs.frozen
 class ServerSettings:
     """What a server promises and how it analyses.
@@ -109,7 +113,7 @@ class ServerSettings:
     max_drain_seconds: float = attrs.field(default=30, validator=_positive)
     max_text_bytes: int = attrs.field(default=64 * 1024, validator=_positive)
     segment_data: bool = False
-    unavailable_models: frozenset[str] = attrs.field(default=frozenset(), converter=frozenset)
+    unavailable_models: frozenset[str] = attrs.field(default=frozenset(), converter=_names)
 
     def __attrs_post_init__(self) -> None:
         WindowPlanner(self.window_seconds, self.window_advance_seconds)

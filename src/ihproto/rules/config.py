@@ -178,9 +178,8 @@ class ConfigRules:
     def awaited(self) -> SessionConfig:
         """The configuration that will be in force if every config without an answer is accepted."""
         config = self.in_force
-        for asked in self._asked:
-            if isinstance(asked, SessionConfig):
-                config = consolidate(asked, self.options, config)
+        for asked in [item for item in self._asked if isinstance(item, SessionConfig)]:
+            config = consolidate(asked, self.options, config)
         return config
 
     def note(self, message: SessionConfig | SessionClose) -> None:
