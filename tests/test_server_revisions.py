@@ -249,15 +249,17 @@ def test_v0_2_says_exactly_what_its_source_shows() -> None:
 
 def test_v0_2_tells_when_engagement_changed_within_a_segment() -> None:
     session = opened(V0_2)
-    segments(session, 3)
+    segments(session, 4)
     levels = []
-    for report in (EngagementReport("neutral", 0), EngagementReport("engaged", 7), EngagementReport("engaged", 7)):
+    for state, since in (("neutral", 0), ("engaged", 7), ("engaged", 7), ("disengaged", 15)):
+        report = EngagementReport(state, since)
         session.send_analysis(WindowAnalysis(session.outstanding[0], engagement=report), 0.0)
         levels.append(texts(session.to_send())[0]["engagement_state"])
     assert levels == [
         [{"start": 0, "end": 5, "state": "neutral"}],
         [{"start": 5, "end": 7, "state": "neutral"}, {"start": 7, "end": 10, "state": "engaged"}],
         [{"start": 10, "end": 15, "state": "engaged"}],
+        [{"start": 15, "end": 20, "state": "disengaged"}],
     ]
 
 
