@@ -11,7 +11,7 @@ from collections.abc import Callable
 import attrs
 import pytest
 import status_model
-from hypothesis import event
+from hypothesis import event, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from model import OVERALL, TIMELINE, Broken, Close, Json, Media, Output, Report, Seen
@@ -430,6 +430,7 @@ class ReportingMachine(RuleBasedStateMachine):
             # The model is asked first: a session of which all is said closes on the spot.
             self.view.asked_to_end(self.now)
             self.client_tries(lambda: self.client.end(self.now), True)
+            self.check_both()
         else:
             self.client_tries(lambda: self.client.end(self.now), False)
 
@@ -552,8 +553,33 @@ class ReportingMachine(RuleBasedStateMachine):
         event(f"{self.dialect.id}, hostile: {self.hostile}, violations: {self.view.violations}")
 
 
-ReportingMachine.TestCase.settings = PROFILE
+ReportingMachine.TestCase.settings = settings(PROFILE, max_examples=PROFILE.max_examples * 3)
 TestReportingSessions = ReportingMachine.TestCase
+
+
+@settings(PROFILE)
+@given(
+    st.sampled_from(sorted(DIALECTS)),
+    INCLUDE,
+    st.lists(st.tuples(st.lists(SECONDS, min_size=1, max_size=4), st.lists(st.none() | REPORT | REPORT)), min_size=1),
+    st.booleans(),
+)
+def test_sessions_in_which_only_analyses_are_missing(
+    name: str, include: list[str], rounds: list[tuple[list[float], list[Report | None]]], refused: bool
+) -> None:
+    """The same machine without the incidents, so that it gets far."""
+    machine = ReportingMachine()
+    machine.begin(name, refused, False, 10.0, 0.0, include, (8.0, 3.0), True, False)
+    if name == "v1-window":
+        machine.send_config(include)
+    for seconds, reports in rounds:
+        machine.stream(seconds, reports)
+        machine.settle()
+        if refused:
+            machine.inject_texts(["no JSON"])
+            machine.settle()
+        machine.check_both()
+    machine.teardown()
 
 
 @pytest.mark.parametrize("name", sorted(DIALECTS))
