@@ -53,6 +53,9 @@ SIGNAL_TYPES = frozenset(
     ]
 )
 
+#: The model that hears audio alone, and so takes raw audio (CFG-8).
+AUDIBLE = "inter-2-audio"
+
 _TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
 _LIFECYCLE = re.compile(r"(du*e)*")
 _LIFECYCLE_OPEN = re.compile(r"(du*e)*(du*)?")
@@ -83,7 +86,7 @@ Output: TypeAlias = str | Close
 
 @dataclass(frozen=True)
 class Terms:
-    """What a server promises, and how it analyses."""
+    """What a server promises, and how it analyses; where it offers models, it is one of v2."""
 
     idle: float = 300
     longest: float = 3600
@@ -91,6 +94,7 @@ class Terms:
     largest: int = 100
     include: tuple[str, ...] = (OVERALL, TIMELINE)
     goals: tuple[str, ...] | None = None
+    models: tuple[str, ...] | None = None
     text_limit: int = 65536
     drain: float = 30
     window: float = 8
@@ -99,6 +103,16 @@ class Terms:
     engagement: Mapping[str, float] = field(
         default_factory=lambda: {"engaged": 70.0, "neutral": 50.0, "disengaged": 30.0}
     )
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a config asks for."""
+
+    include: tuple[str, ...] = ()
+    goals: tuple[str, ...] | None = None
+    model: str | None = None
+    audio: tuple[str, int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -159,6 +173,10 @@ def read_json(text: str) -> Any:
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _audio(value: Any) -> tuple[str, int, int] | None:
+    return (value["encoding"], value["sample_rate"], value["channels"]) if value is not None else None
 
 
 def _is_text(value: Any) -> bool:
@@ -280,13 +298,18 @@ class ServerModel:
     the protocol demands.
     """
 
-    def __init__(self, terms: Terms, correlation_id: str, started_at: datetime, now: float) -> None:
+    def __init__(
+        self, terms: Terms, correlation_id: str, started_at: datetime, now: float, model: str | None = None
+    ) -> None:
         self.terms = terms
+        self.model = model if model is not None or terms.models is None else terms.models[0]
+        self.audio: tuple[str, int, int] | None = None
         self.phase = "opening"
         self.include: tuple[str, ...] = ()
         self.goals: tuple[str, ...] | None = None
         self.segments = 0
         self.media_seconds = 0.0
+        self._lengths: list[float] = []
         self.outstanding: list[tuple[float, float]] = []
         self.media_times: list[tuple[int, float, float]] = []
         self.refused: list[tuple[int, str]] = []
@@ -336,8 +359,17 @@ class ServerModel:
             data["max_segment_size_bytes"],
             tuple(options["include"]),
             tuple(options["goal_dimensions"]) if "goal_dimensions" in options else None,
+            tuple(options["model"]) if "model" in options else None,
         )
-        wanted = (terms.idle, terms.longest, terms.smallest, terms.largest, terms.include, terms.goals)
+        wanted = (
+            terms.idle,
+            terms.longest,
+            terms.smallest,
+            terms.largest,
+            terms.include,
+            terms.goals,
+            terms.models,
+        )
         demand("RDY-2", told == wanted, f"{told} is not {wanted}")
         self.phase = "open"
 
@@ -390,16 +422,19 @@ class ServerModel:
             self._expect_end_when_drained(said[1:], close, outputs)
             return
         demand("CFG-2", len(said) == 1 and close is None, outputs)
-        if not isinstance(asked, tuple):
+        if not isinstance(asked, Wanted):
             self._is_error(said[0], "CFG-5", "ih6001", None)
             return
         demand("CFG-2", said[0].type == "session.updated", said)
-        include, goals = asked
+        include, goals = asked.include, asked.goals
         data = said[0].data
         demand("CFG-4", sorted(data["include"]) == sorted(include), f"{data['include']} is not {include}")
         told = tuple(data["goal_dimensions"]) if "goal_dimensions" in data else None
         demand("CFG-6", told == goals, f"{told} is not {goals}")
         self.include, self.goals = include, goals
+        self.model = asked.model if asked.model is not None else self.model
+        self.audio = asked.audio if asked.audio is not None else self.audio
+        demand("CFG-7", data.get("model") == self.model, f"{data} instead of {self.model}")
 
     def binary(self, size: int, final: bool, media: Media, outputs: Sequence[Output], now: float) -> None:
         said, close = self._read(outputs, now)
@@ -437,7 +472,8 @@ class ServerModel:
         demand("SEG-1", not outputs, outputs)
         if final and not self._discarding:
             start = self.media_seconds
-            self.media_seconds = start + media.seconds
+            self._lengths.append(media.seconds)
+            self.media_seconds = math.fsum(self._lengths)
             self.media_times.append((self.segments, start, self.media_seconds))
             while (end := self._windows * self.terms.advance + self.terms.window) <= self.media_seconds:
                 self._plan(end)
@@ -516,7 +552,7 @@ class ServerModel:
         self.phase = "closed"
         self.outstanding.clear()
 
-    def _read_text(self, raw: str) -> tuple[tuple[str, ...], tuple[str, ...] | None] | str:
+    def _read_text(self, raw: str) -> Wanted | str:
         """What a text asks for: a config, "close", or "nothing" that is understood."""
         if len(raw.encode(errors="surrogatepass")) > self.terms.text_limit:
             return "nothing"
@@ -529,14 +565,26 @@ class ServerModel:
         if value.get("type") == "session.close":
             return "close"
         include, goals = value.get("include", []), value.get("goal_dimensions")
-        if not value.keys() <= {"include", "goal_dimensions"} or not _is_texts(include):
+        known = {"include", "goal_dimensions"} | ({"model", "audio_format"} if self.terms.models is not None else set())
+        if not value.keys() <= known or not _is_texts(include) or not self._takes_model(value):
             return "nothing"
+        audio = _audio(value.get("audio_format"))
         kept = tuple(name for name in dict.fromkeys(include) if name in self.terms.include)
         if goals is None:
-            return kept, None
+            return Wanted(kept, None, value.get("model"), audio)
         if not _is_texts(goals) or self.terms.goals is None or not set(goals) <= set(self.terms.goals):
             return "nothing"
-        return kept, tuple(goals)
+        return Wanted(kept, tuple(goals), value.get("model"), audio)
+
+    def _takes_model(self, value: Json) -> bool:
+        """Whether model and audio format may be so: they are fixed when media has begun (CFG-7, CFG-8)."""
+        model = value.get("model")
+        if model is not None and model != self.model and (self.segments or model not in (self.terms.models or ())):
+            return False
+        audio = _audio(value.get("audio_format"))
+        if audio is not None and audio != self.audio and self.segments:
+            return False
+        return (audio or self.audio) is None or (model or self.model) == AUDIBLE
 
     def _is_error(self, said: Said, clause_id: str, code: str, segment: int | None) -> None:
         demand(clause_id, said.type == "error" and said.data["code"] == code, f"{said} instead of {code}")
@@ -720,7 +768,16 @@ def check_lifecycles(texts: Sequence[str]) -> None:
 class ClientModel:
     """What a client knows, from what has reached it and what it did itself."""
 
-    def __init__(self, now: float, ready_timeout: float, grace: float) -> None:
+    def __init__(
+        self,
+        now: float,
+        ready_timeout: float,
+        grace: float,
+        models: tuple[str, ...] | None = None,
+        model: str | None = None,
+    ) -> None:
+        self.model = model
+        self._models = models
         self.state = "AWAITING_READY"
         self.deadline: float | None = now + ready_timeout
         self.contract: Json | None = None
@@ -738,7 +795,10 @@ class ClientModel:
         self.segments = 0
         self._grace = grace
 
-    def may_send_config(self) -> bool:
+    def may_send_config(self, fixed: bool = False) -> bool:
+        """Whether a config may go; `fixed` if it tells what is fixed by the first segment (CFG-7, CFG-8)."""
+        if fixed and (self._models is None or self.segments):
+            return False
         return self.state in ("AWAITING_READY", "OPEN", "FAILED", "FAILED_CLOSING", "CLOSE_REQUESTED", "DRAINING")
 
     def may_send_segment(self, size: int, final: bool, checked: bool) -> bool:
@@ -798,6 +858,7 @@ class ClientModel:
             case "session.updated":
                 self.include = tuple(data["include"])
                 self.goals = tuple(data["goal_dimensions"]) if "goal_dimensions" in data else None
+                self.model = data.get("model")
             case "session.closing":
                 self._move("DRAINING", now + data["max_drain_seconds"] + self._grace)
             case "session.ended":

@@ -192,11 +192,28 @@ CRUCIAL_CLIENT: list[tuple[ClientState, ClientTrigger, ClientState | str]] = [
     (C.CLOSING, c.RECEIVE_REPORT, C.CLOSING),
     (C.CLOSING, c.RECEIVE_READY, C.CLOSING),
     *((state, c.LOSE, C.CLOSED) for state in C if state is not C.CLOSED),
+    # Without session.close a session is ended by finishing: no more media, whatever still comes, and a close (CLS-3).
+    (C.OPEN, c.FINISH, C.FINISHING),
+    (C.FAILED, c.FINISH, C.FINISHING),
+    (C.FINISHING, c.SEND_SEGMENT, "CLS-3"),
+    (C.FINISHING, c.FINISH, "CLS-3"),
+    (C.FINISHING, c.SEND_CONFIG, C.FINISHING),
+    (C.FINISHING, c.RECEIVE_REPORT, C.FINISHING),
+    (C.FINISHING, c.RECEIVE_ERROR, C.FINISHING),
+    (C.FINISHING, c.RECEIVE_FATAL_ERROR, C.FINISHING),
+    (C.FINISHING, c.RECEIVE_CLOSE, C.CLOSED),
+    (C.FINISHING, c.SEND_CLOSE, C.CLOSING),
+    (C.CLOSING, c.FINISH, "CLS-3"),
+    (C.CLOSED, c.FINISH, "CLS-3"),
 ]
 
 CRUCIAL_SERVER: list[tuple[ServerState, ServerTrigger, ServerState | str]] = [
     # RDY-1
     (S.OPENING, s.SEND_READY, S.OPEN),
+    (S.OPENING, s.BEGIN, S.OPEN),
+    (S.OPEN, s.BEGIN, "RDY-1"),
+    (S.REFUSED, s.BEGIN, "RDY-3"),
+    (S.CLOSING, s.BEGIN, "CLS-3"),
     (S.OPENING, s.SEND_REPORT, "RDY-1"),
     (S.OPENING, s.SEND_CLOSING, "RDY-1"),
     (S.OPENING, s.SEND_ENDED, "RDY-1"),
@@ -281,6 +298,18 @@ def walks(table: Table, initial: Any, sets: Any, clears: Any, ends: set[Any]) ->
 def test_cls_2_no_walk_of_the_client_allows_media_after_session_close() -> None:
     pairs = walks(CLIENT_TABLE, C.AWAITING_READY, c.SEND_SESSION_CLOSE, c.RECEIVE_CLOSE_REFUSED, {C.CLOSED})
     assert [state for state, asked in pairs if asked and client_at(state).allows(c.SEND_SEGMENT)] == []
+
+
+def test_no_walk_of_a_client_without_session_close_allows_media_after_it_began_to_finish() -> None:
+    without = {c.SEND_SESSION_CLOSE, c.RECEIVE_READY, c.RECEIVE_CLOSING, c.RECEIVE_ENDED, c.RECEIVE_CLOSE_REFUSED}
+    table = {
+        state: {trigger: entry for trigger, entry in row.items() if trigger not in without}
+        for state, row in CLIENT_TABLE.items()
+    }
+    pairs = walks(table, client_automaton(awaits_ready=False).state, c.FINISH, None, set())
+    assert [state for state, finishing in pairs if finishing and client_at(state).allows(c.SEND_SEGMENT)] == []
+    reached = {state for state, _ in pairs}
+    assert reached == {C.OPEN, C.FAILED, C.FINISHING, C.CLOSING, C.CLOSED}
 
 
 def test_cls_1_no_walk_of_the_client_allows_session_close_twice() -> None:

@@ -8,41 +8,37 @@ examples.
 from __future__ import annotations
 
 import copy
-import itertools
 import json
-import os
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import model
 import pytest
-from hypothesis import HealthCheck, event, given, settings
+from hypothesis import event, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from model import OVERALL, TIMELINE, ClientModel, Close, Json, Media, Output, Report, Seen, ServerModel, Terms
+from network import (
+    CORRELATION_ID,
+    PROFILE,
+    STARTED_AT,
+    CloseFrame,
+    Item,
+    Lost,
+    Piece,
+    PlannedScanner,
+    Text,
+    Wire,
+    analysis_of,
+    cut,
+    raised_by,
+)
 
 import ihproto as ih
 
-_HEALTH = [HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large]
-settings.register_profile(
-    "fast", deadline=None, derandomize=False, max_examples=60, stateful_step_count=40, suppress_health_check=_HEALTH
-)
-settings.register_profile(
-    "thorough",
-    deadline=None,
-    derandomize=False,
-    max_examples=2000,
-    stateful_step_count=80,
-    suppress_health_check=_HEALTH,
-)
-PROFILE = settings.get_profile("thorough" if os.environ.get("HYPOTHESIS_PROFILE") == "thorough" else "fast")
-
-STARTED_AT = datetime(2025, 1, 1, tzinfo=UTC)
-CORRELATION_ID = "5f3a-c0ffee"
 GOALS = ("clarity", "energy", "rapport")
+MODELS = ("inter-2", "inter-2-audio")
 
 # -- what both families say in ihproto's terms ---------------------------------------------------
 
@@ -53,7 +49,9 @@ def contract_of(terms: Terms) -> ih.SessionReady:
         session_max_duration_seconds=terms.longest,
         min_segment_size_bytes=terms.smallest,
         max_segment_size_bytes=terms.largest,
-        supported_session_config_options=ih.ConfigOptions(include=terms.include, goal_dimensions=terms.goals),
+        supported_session_config_options=ih.ConfigOptions(
+            include=terms.include, goal_dimensions=terms.goals, model=terms.models
+        ),
     )
 
 
@@ -67,54 +65,6 @@ def settings_of(terms: Terms) -> ih.ServerSettings:
         max_drain_seconds=terms.drain,
         max_text_bytes=terms.text_limit,
     )
-
-
-def analysis_of(window: ih.Window, report: Report) -> ih.WindowAnalysis:
-    signals = tuple(
-        ih.SignalReport(seen.signal_type, seen.start, seen.end, seen.since, seen.probability, seen.rationale)
-        for seen in report.signals
-    )
-    engagement = ih.EngagementReport(*report.engagement) if report.engagement is not None else None
-    quality = ih.QualityReport(*report.quality) if report.quality is not None else None
-    return ih.WindowAnalysis(window, signals, engagement, quality)
-
-
-class PlannedScanner:
-    """A scanner that says what was planned, and insists on being asked in order."""
-
-    def __init__(self, plans: list[Media]) -> None:
-        self._plans = plans
-        self._number = 0
-        self._fed = 0
-        self._faulted = True
-
-    def expect(self, expected: ih.ExpectedMedia) -> None:
-        pass
-
-    def begin(self, number: int) -> None:
-        assert number > self._number, "segments begin out of order"
-        self._number = number
-        self._fed = 0
-        self._faulted = False
-
-    def feed(self, data: bytes) -> ih.SegmentFault | None:
-        assert data, "an empty piece was fed"
-        assert not self._faulted, "fed after a fault"
-        self._fed += len(data)
-        plan = self._plans[self._number - 1]
-        if plan.offset is None or self._fed < plan.offset:
-            return None
-        return self._fault(plan)
-
-    def finish(self) -> ih.SegmentMedia | ih.SegmentFault:
-        assert not self._faulted, "finished after a fault"
-        plan = self._plans[self._number - 1]
-        return self._fault(plan) if plan.fault is not None and plan.offset is None else ih.SegmentMedia(plan.seconds)
-
-    def _fault(self, plan: Media) -> ih.SegmentFault:
-        self._faulted = True
-        assert plan.fault is not None
-        return ih.SegmentFault(plan.fault, "SEG-6", "the plan says so")
 
 
 # -- strategies -----------------------------------------------------------------------------------
@@ -158,6 +108,7 @@ TERMS = st.builds(
     smallest=st.sampled_from([1, 1, 0, 5]),
     include=st.sampled_from([(OVERALL, TIMELINE)] * 4 + [(OVERALL,), (TIMELINE,), ()]),
     goals=st.sampled_from([None, GOALS]),
+    models=st.sampled_from([None, MODELS]),
     text_limit=st.sampled_from([65536, 65536, 120]),
     drain=st.sampled_from([30, 0.5, 4000]),
     window=st.sampled_from([8, 8, 5.5, 1.1]),
@@ -215,73 +166,7 @@ RARELY = st.sampled_from([False] * 11 + [True])
 CLOSE_CODES = st.sampled_from([1000, 1001, 1011, 3000, 4003])
 
 
-def cut(size: int, at: Sequence[int]) -> list[int]:
-    """The sizes of the pieces of a segment that is cut at some offsets."""
-    offsets = [0, *sorted(min(offset, size) for offset in at), size]
-    return [right - left for left, right in itertools.pairwise(offsets)]
-
-
 # -- the first family: two sessions and a model --------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Text:
-    text: str
-
-
-@dataclass(frozen=True)
-class Piece:
-    size: int
-    final: bool
-
-
-@dataclass(frozen=True)
-class CloseFrame:
-    code: int
-
-
-@dataclass(frozen=True)
-class Lost:
-    pass
-
-
-Item: TypeAlias = Text | Piece | CloseFrame | Lost
-
-
-def raised_by(call: Callable[[], None]) -> tuple[ih.Violation | None, ih.Violation | None]:
-    """Make a call; what it blamed on the peer, and what on its caller. Anything else that it raises gets through."""
-    try:
-        call()
-    except ih.RemoteProtocolError as error:
-        return error.violation, None
-    except ih.LocalProtocolError as error:
-        return None, error.violation
-    return None, None
-
-
-class Wire:
-    """One direction of a connection: in order, and nothing after a close."""
-
-    def __init__(self) -> None:
-        self.items: deque[Item] = deque()
-        self.shut = False
-        self.cut = False
-
-    def put(self, item: Item) -> None:
-        assert not self.shut, f"{item} was sent after a close"
-        self.shut = isinstance(item, CloseFrame)
-        if not self.cut:
-            self.items.append(item)
-
-    def lose(self, keep: int) -> None:
-        """Cut the wire; of what is in flight, some may arrive."""
-        if self.cut:
-            return
-        while len(self.items) > keep:
-            self.items.pop()
-        if not self.items or not isinstance(self.items[-1], CloseFrame):
-            self.items.append(Lost())
-        self.cut = True
 
 
 class SessionMachine(RuleBasedStateMachine):
@@ -295,6 +180,7 @@ class SessionMachine(RuleBasedStateMachine):
         grace=st.sampled_from([10.0, 0.5, 10000.0]),
         start=st.sampled_from([0.0, 1000.5]),
         opening=st.sampled_from(["ready", "ready", "ready", "ready", "open", "wait"]),
+        asked=st.sampled_from([None, *MODELS]),
     )
     def begin(
         self,
@@ -305,7 +191,12 @@ class SessionMachine(RuleBasedStateMachine):
         grace: float,
         start: float,
         opening: str,
+        asked: str | None,
     ) -> None:
+        revision = ih.V2 if terms.models is not None else ih.V1
+        query = [("model", asked)] if asked is not None else []
+        # v1 does not look at the query.
+        asked = asked if terms.models is not None else None
         self.now = start
         self.terms = terms
         self.hostile = hostile
@@ -313,6 +204,8 @@ class SessionMachine(RuleBasedStateMachine):
         self.plans: list[Media] = []
         self.client = ih.ClientSession(
             start,
+            revision=revision,
+            asked=ih.SessionConfig(model=asked),
             strict=not hostile,
             correlation_id=CORRELATION_ID,
             scanner=ih.NominalScanner(),
@@ -325,10 +218,12 @@ class SessionMachine(RuleBasedStateMachine):
             correlation_id=CORRELATION_ID,
             started_at=STARTED_AT,
             settings=settings_of(terms),
+            revision=revision,
+            query=query,
             scanner=PlannedScanner(self.plans),
         )
-        self.oracle = ServerModel(terms, CORRELATION_ID, STARTED_AT, start)
-        self.view = ClientModel(start, ready_timeout, grace)
+        self.oracle = ServerModel(terms, CORRELATION_ID, STARTED_AT, start, asked)
+        self.view = ClientModel(start, ready_timeout, grace, terms.models, asked)
         self.to_server = Wire()
         self.to_client = Wire()
         self.said: list[str] = []
@@ -533,9 +428,24 @@ class SessionMachine(RuleBasedStateMachine):
 
     # -- rules: the client's owner ------------------------------------------------------------------
 
-    @rule(include=INCLUDE, goals=st.sampled_from([None, None, GOALS[:2], (), ("beauty",)]))
-    def send_config(self, include: Sequence[str], goals: tuple[str, ...] | None) -> None:
-        self.client_tries(lambda: self.client.send_config(include, goal_dimensions=goals), self.view.may_send_config())
+    @rule(
+        include=INCLUDE,
+        goals=st.sampled_from([None, None, GOALS[:2], (), ("beauty",)]),
+        name=st.sampled_from([None, None, *MODELS, "inter-9"]),
+        rate=st.sampled_from([None, None, 16000, 24000]),
+    )
+    def send_config(
+        self,
+        include: Sequence[str],
+        goals: tuple[str, ...] | None,
+        name: str | None = None,
+        rate: Literal[16000, 24000] | None = None,
+    ) -> None:
+        audio = ih.AudioFormat(sample_rate=rate) if rate is not None else None
+        self.client_tries(
+            lambda: self.client.send_config(include, goal_dimensions=goals, model=name, audio_format=audio),
+            self.view.may_send_config(fixed=name is not None or rate is not None),
+        )
 
     @rule(segments=st.lists(st.tuples(SIZES, st.lists(st.integers(0, 120), max_size=3), MEDIA), min_size=1, max_size=3))
     def send_segments(self, segments: list[tuple[int, list[int], Media]]) -> None:
@@ -696,6 +606,10 @@ class SessionMachine(RuleBasedStateMachine):
         assert [(window.start, window.end) for window in server.outstanding] == oracle.outstanding
         assert [window.start for window in server.outstanding] == sorted(window.start for window in server.outstanding)
         assert server.config.include == oracle.include
+        if oracle.phase not in ("opening", "closed"):
+            assert server.config.model == oracle.model
+        audio = server.config.audio_format
+        assert ((audio.encoding, audio.sample_rate, audio.channels) if audio is not None else None) == oracle.audio
         assert server.media_seconds == oracle.media_seconds
         if oracle.phase != "closed":
             assert server.segments_received == oracle.segments
@@ -704,6 +618,7 @@ class SessionMachine(RuleBasedStateMachine):
         client, view = self.client, self.view
         assert client.config.include == view.include
         assert client.config.goal_dimensions == view.goals
+        assert client.config.model == view.model
         assert client.correlation_id == view.correlation_id
         assert {
             name: (signal.start, signal.since, signal.probability) for name, signal in client.signals.items()
@@ -758,6 +673,7 @@ class SessionMachine(RuleBasedStateMachine):
         self.check_events()
         model.check_lifecycles(self.said)
         event(f"session.ended: {any('session.ended' in text for text in self.heard)}, hostile: {self.hostile}")
+        event("v1" if self.terms.models is None else "v2")
 
     def check_events(self) -> None:
         assert [item.raw for item in self.client_events if isinstance(item, ih.Envelope)] == self.heard

@@ -86,7 +86,6 @@ class ClientSession:
             self._rules.config.in_force = consolidate(asked, options)
         self._ledger = SegmentLedger(revision=revision)
         self._scanner = scanner if scanner is not None else MediaScanner(revision.contract)
-        self._expect_media(self.config)
         self._measuring = False
         self._close_if_refused = False
         self._strict = strict
@@ -187,7 +186,6 @@ class ClientSession:
             self._refuse_locally(Finding(clause("CFG-7" if model else "CFG-8"), what))
         self._step_locally(ClientTrigger.SEND_CONFIG)
         self._rules.config.note(config)
-        self._expect_media(config)
         text = TextToSend(self._codec.encode_client(config))
         if self._ledger.under_way:
             self._held.append(text)
@@ -212,6 +210,7 @@ class ClientSession:
         self._step_locally(ClientTrigger.SEND_SEGMENT)
         if begins:
             self._rules.begin_segment(self._ledger.begin())
+            self._expect_media()
             self._scanner.begin(self._ledger.number)
             self._measuring = True
         self._ledger.add(len(data))
@@ -325,14 +324,16 @@ class ClientSession:
             self._blame(found, text, state)
 
     def receive_bytes(self, data: bytes, now: float, *, final: bool = True) -> None:
-        """Take a binary message, or a piece of one: a server never sends any (ENV-5).
+        """Take a binary message, or a piece of one: a server never sends any (ENV-5, STS-1).
 
         Raises:
             RemoteProtocolError: If the session is strict.
         """
         if final and self.state is not ClientState.CLOSED:
-            finding = Finding(clause("ENV-5"), "the server sent a binary message; it sends text only")
-            self._blame([finding], None, self.state)
+            binary = clause("ENV-5")
+            # Where there are no envelopes, it is no message of the revision at all.
+            broken = binary if self.revision.id in binary.revisions else clause(self.revision.framing.clause_id)
+            self._blame([Finding(broken, "the server sent a binary message; it sends text only")], None, self.state)
 
     def receive_close(self, code: int, reason: str = "") -> None:
         """Take the peer's close frame (CLS-3); the frame that answers it is the WebSocket library's part."""
@@ -410,9 +411,12 @@ class ClientSession:
             drain = message.max_drain_seconds if isinstance(message, m.SessionClosing) else 0
             self._deadline = now + drain + self._drain_grace
 
-    def _expect_media(self, config: m.SessionConfig) -> None:
-        """Expect of segments what the server will, if it accepts this config; a model not known here takes anything."""
-        wanted = consolidate(config, self._rules.config.options, self.config)
+    def _expect_media(self) -> None:
+        """Expect of a segment what the server will, if it accepts every config that it has not answered yet.
+
+        A model that is not known here takes anything.
+        """
+        wanted = self._rules.config.awaited
         known = [model for model in self.revision.models if wanted.model in (None, model.name)]
         self._scanner.expect(ExpectedMedia(known[0].tracks if known else (), wanted.audio_format))
 

@@ -85,7 +85,7 @@ def _complete(instance: object, attribute: attrs.Attribute[Any], value: Mapping[
             raise ValueError(f"{attribute.name} needs a score of 0 to 100 for {state}")
 
 
-def _set(values: Iterable[str]) -> frozenset[str]:
+def _names(values: Iterable[str]) -> frozenset[str]:
     return frozenset(values)
 
 
@@ -113,7 +113,7 @@ class ServerSettings:
     max_drain_seconds: float = attrs.field(default=30, validator=_positive)
     max_text_bytes: int = attrs.field(default=64 * 1024, validator=_positive)
     segment_data: bool = False
-    unavailable_models: frozenset[str] = attrs.field(default=frozenset(), converter=_set)
+    unavailable_models: frozenset[str] = attrs.field(default=frozenset(), converter=_names)
 
     def __attrs_post_init__(self) -> None:
         WindowPlanner(self.window_seconds, self.window_advance_seconds)
@@ -157,6 +157,11 @@ class ServerSession:
         self.contract = self.settings.contract or revision.contract
         self.revision = revision
         self._options = self.contract.supported_session_config_options
+        unknown = set(self._options.model or ()).difference(model.name or "" for model in revision.models)
+        if unknown:
+            raise ValueError(
+                f"the contract offers models that {revision.id} does not have: {', '.join(sorted(unknown))}"
+            )
         self._asked = read_query(revision, query)
         self._automaton = server_automaton()
         self._codec = Codec(revision)
@@ -327,14 +332,17 @@ class ServerSession:
         close_code = known.close_code if known is not None and closes else None
         told = self.revision.error_message.tell(error)
         if told is not None:
+            in_force = self.config
             self._say(told, now)
-            self._forget_window(segment)
+            # Where no config is confirmed, the rule book takes `ih6001` for the refusal of the last one it noted.
+            self._rules.config.in_force = in_force
+            self._give_up_segment(segment)
         elif not refuses and close_code is None:
             what = f"an error of revision {self.revision.id} is about a segment; say about which"
             raise self._misuse(Finding(clause("STS-1"), what))
         if refuses or close_code is not None:
-            self._error = error
             self.close(now, close_code if close_code is not None else _POLICY_VIOLATION, code)
+            self._error = error
         return error
 
     def send_feedback(self, feedback: str, now: float) -> None:
@@ -395,11 +403,11 @@ class ServerSession:
         if self.state is ServerState.CLOSED:
             return
         self._expect_text(now)
+        if not self.revision.config_keys:
+            self._ignore_text(text)
+            return
         if len(text.encode(errors="surrogatepass")) > self.settings.max_text_bytes:
             self.refuse_text(now)
-            return
-        if not self.revision.config_keys:
-            self._blame(Finding(clause("SEG-1"), "a text came; clients of this revision send segments only"), text)
             return
         try:
             message = self._codec.decode_client(text)
@@ -420,6 +428,9 @@ class ServerSession:
         if self.state is ServerState.CLOSED:
             return
         self._expect_text(now)
+        if not self.revision.config_keys:
+            self._ignore_text(None)
+            return
         what = f"the text is longer than {self.settings.max_text_bytes} bytes"
         self._refuse_config(Finding(clause("CFG-5"), what), None, now)
 
@@ -535,6 +546,11 @@ class ServerSession:
         self._expect_media()
         self._events.append(ConfigApplied(applied))
 
+    def _ignore_text(self, text: str | None) -> None:
+        """Take note of a text in a revision in which a client sends none, and which has no answer to it (SEG-1)."""
+        if self._speaks:
+            self._blame(Finding(clause("SEG-1"), "a text came; clients of this revision send segments only"), text)
+
     def _refuse_config(self, finding: Finding, text: str | None, now: float) -> None:
         """Say `ih6001` and leave everything else as it was (CFG-5)."""
         if not self._speaks:
@@ -628,8 +644,10 @@ class ServerSession:
             raise self._misuse(Finding(clause("SIG-4"), what))
         return self._outstanding.popleft()
 
-    def _forget_window(self, segment: int | None) -> None:
-        """An error about a segment takes the place of its result (STS-1)."""
+    def _give_up_segment(self, segment: int | None) -> None:
+        """An error about a segment takes the place of its result, and of all that still comes of it (STS-1)."""
+        if self.revision.emission is Emission.SEGMENTS and self._ledger.under_way and segment == self._ledger.number:
+            self._discarding = True
         for window in self._outstanding:
             if segment is not None and window.segment == segment:
                 self._outstanding.remove(window)

@@ -173,13 +173,12 @@ class _StretchReporter(Reporter):
         # Only what no stretch before it covered counts, and of that only what this one covers: not what was dropped.
         self._overall.add(scores, window.end - max(self._covered_until, window.start))
         self._covered_until = window.end
-        offset = self._offset(window)
-        entry = TimelineEntry(window.start - offset, window.end - offset, alone.scores())
+        entry = TimelineEntry(self._told(window.start, window), self._told(window.end, window), alone.scores())
         return self._overall.scores(), entry
 
-    def _offset(self, window: Window) -> float:
-        """What times are counted from, in media seconds (STS-2)."""
-        return window.start if self._revision.relative_times else 0.0
+    def _told(self, time: float, window: Window) -> float:
+        """How a time in media seconds is told: from the start of the session, or of the segment (STS-2)."""
+        return round(time - window.start, 9) if self._revision.relative_times else time
 
 
 class WindowReporter(_StretchReporter):
@@ -247,19 +246,18 @@ class SegmentReporter(_StretchReporter):
         return []
 
     def _span(self, report: SignalReport, window: Window) -> SignalSpan:
-        offset = self._offset(window)
         start = min(max(report.start, window.start), window.end)
         end = window.end if report.end is None else max(start, min(report.end, window.end))
-        return SignalSpan(report.signal_type, start - offset, end - offset, report.probability, report.rationale)
+        told = (self._told(start, window), self._told(end, window))
+        return SignalSpan(report.signal_type, *told, report.probability, report.rationale)
 
     def _engagement(self, report: EngagementReport | None, window: Window) -> tuple[EngagementSpan, ...] | None:
         """The levels within the segment: the one before goes on until the report's begins (STS-3)."""
         if report is None:
             return None
         before, self._state = self._state, report.state
-        offset = self._offset(window)
-        start, end = window.start - offset, window.end - offset
-        change = min(max(report.start - offset, start), end)
+        start, end = self._told(window.start, window), self._told(window.end, window)
+        change = min(max(self._told(report.start, window), start), end)
         if before in (None, report.state) or change in (start, end):
             return (EngagementSpan(start, end, report.state),)
         return (EngagementSpan(start, change, str(before)), EngagementSpan(change, end, report.state))

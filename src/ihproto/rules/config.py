@@ -174,6 +174,14 @@ class ConfigRules:
         """How many texts of the client have had no answer yet."""
         return len(self._asked)
 
+    @property
+    def awaited(self) -> SessionConfig:
+        """The configuration that will be in force if every config without an answer is accepted."""
+        config = self.in_force
+        for asked in [item for item in self._asked if isinstance(item, SessionConfig)]:
+            config = consolidate(asked, self.options, config)
+        return config
+
     def note(self, message: SessionConfig | SessionClose) -> None:
         """Remember that the client sent this."""
         if self._confirms:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 from ihproto.clauses import clause
 from ihproto.errors import Finding
 from ihproto.messages import SessionReady
@@ -30,6 +32,8 @@ class SegmentLedger:
         self.size = 0
         self.under_way = False
         self.media_seconds = 0.0
+        # A sum of many floats would drift, and a window would be complete a segment too late.
+        self._exact = Fraction(0)
 
     def begin(self) -> int:
         """Begin a segment, accepted or not, and return its number (SEG-1)."""
@@ -72,5 +76,6 @@ class SegmentLedger:
     def accept(self, seconds: float) -> tuple[float, float]:
         """Append a segment of `seconds` to the session's media and return where it begins and ends (SEG-9)."""
         start = self.media_seconds
-        self.media_seconds = start + seconds
+        self._exact += Fraction(seconds)
+        self.media_seconds = float(self._exact)
         return start, self.media_seconds
