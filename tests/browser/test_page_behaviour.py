@@ -373,6 +373,40 @@ def test_without_settings_it_streams_in_segments_of_three_seconds_to_its_own_ori
     expect(live.page.get_by_label("the only subprotocol")).to_be_checked()
 
 
+def test_the_recorder_is_told_three_seconds_and_the_first_format_that_can_be_recorded(
+    live: LivePage, stub: StubServer
+) -> None:
+    live.page.add_init_script("""
+        window.recorders = [];
+        const Recorder = window.MediaRecorder;
+        window.MediaRecorder = class extends Recorder {
+          static isTypeSupported(format) {
+            return !format.includes("vp9") && Recorder.isTypeSupported(format);
+          }
+          constructor(stream, options) {
+            super(stream, options);
+            this.told = { kinds: stream.getTracks().map((track) => track.kind).sort(), ...options };
+            window.recorders.push(this.told);
+          }
+          start(timeslice) {
+            this.told.timeslice = timeslice;
+            super.start(timeslice);
+          }
+        };
+    """)
+    live.open(url=URL)
+    live.start()
+    live.wait_for("opened")
+    # The config has gone, but the session is not ready: nothing is recorded yet.
+    assert len(stub.texts) == 1
+    assert live.page.evaluate("() => window.recorders.filter((told) => 'timeslice' in told)") == []
+    stub.send("session.ready", READY)
+    live.wait_for("live")
+    assert live.page.evaluate("() => window.recorders") == [
+        {"kinds": ["audio", "video"], "mimeType": "video/webm;codecs=vp8,opus", "timeslice": 3000}
+    ]
+
+
 def test_it_can_start_by_itself(live: LivePage, stub: StubServer) -> None:
     live.page.goto(f"{live.site}/?url={URL}&autostart=1")
     live.wait_for("opened")
