@@ -207,6 +207,15 @@ def test_messages_that_nobody_foresaw_are_listed_and_harm_nothing(session: LiveP
     expect(session.page.locator(".band, .period")).to_have_count(0)
 
 
+def test_a_binary_message_of_the_server_is_listed_and_harms_nothing(session: LivePage, stub: StubServer) -> None:
+    # Whatever is in it: this would be a message, were it text.
+    stub.send_bytes(b'{"type": "signal.detected", "data": {"signal_type": "interest", "start": 1}}')
+    stub.send("signal.detected", {"signal_type": "stress", "start": 1, "probability": "low"})
+    expect(session.bars("stress")).to_be_visible(timeout=PATIENCE_MS)
+    session.said(session.events, "76 binary bytes")
+    expect(session.page.locator(".lane")).to_have_count(1)
+
+
 # -- trouble ---------------------------------------------------------------------------------------
 
 
