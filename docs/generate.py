@@ -11,9 +11,13 @@ import inspect
 import math
 import re
 import sys
+import tomllib
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
+
+import attrs
 
 from ihproto import automata
 from ihproto.automata import CLIENT_TABLE, SERVER_TABLE, Refusal, client_automaton, server_automaton
@@ -283,10 +287,87 @@ def automata_page() -> str:
     return "\n\n".join(parts) + "\n"
 
 
+@attrs.frozen(kw_only=True)
+class Row:
+    """Something that one of the five documents names, and the tests that show it.
+
+    Attributes:
+        source: The tag of the document in `ihproto.clauses.SOURCES`.
+        kind: What kind of thing it is, in one word.
+        name: What it is; there once with its source and kind.
+        says: What the document says of it.
+        clauses: The ids of the rules that it became.
+        tests: `path::function` of each test, the path from the root of the repository.
+    """
+
+    source: str
+    kind: str
+    name: str
+    says: str
+    clauses: tuple[str, ...] = attrs.field(converter=tuple)
+    tests: tuple[str, ...] = attrs.field(converter=tuple)
+
+
+def coverage_rows() -> tuple[Row, ...]:
+    """Read the rows of the page on coverage."""
+    with (HERE / "coverage.toml").open("rb") as file:
+        return tuple(Row(**row) for row in tomllib.load(file)["row"])
+
+
+def link_to_test(test: str) -> str:
+    """Link a test to the file that it is in."""
+    path, _, name = test.partition("::")
+    return f"[`{Path(path).name}::{name}`](../{path})"
+
+
+def coverage_page() -> str:
+    """Render what the documents say, next to the tests that show it."""
+    rows = coverage_rows()
+    counts = Counter(row.source for row in rows)
+    tests = {source: {test for row in rows if row.source == source for test in row.tests} for source in counts}
+    parts = [
+        NOTICE,
+        "# What the documents say, and the tests that show it",
+        table(
+            ("document", "rows", "tests"),
+            [
+                *((f"{source}: {SOURCES[source]}", str(counts[source]), str(len(tests[source]))) for source in counts),
+                ("all", str(len(rows)), str(len(set().union(*tests.values())))),
+            ],
+        ),
+        (
+            "Five public documents describe the protocol. Here is every endpoint, header, parameter, message, field, "
+            "value, format, limit, error and rule that they name, document by document, with the "
+            "[clauses](protocol.md) that it became and the tests that fail when it is not so. A test may show "
+            "several rows. A row whose test or clause is not there fails the tests."
+        ),
+    ]
+    for source in counts:
+        parts += [
+            f"## {source}: {SOURCES[source]}",
+            table(
+                ("kind", "name", "what is said", "clauses", "tests"),
+                (
+                    (
+                        row.kind,
+                        row.name,
+                        row.says,
+                        ", ".join(clause_link(clause_id) for clause_id in row.clauses),
+                        "<br>".join(link_to_test(test) for test in row.tests),
+                    )
+                    for row in rows
+                    if row.source == source
+                ),
+            ),
+        ]
+    return "\n\n".join(parts) + "\n"
+
+
 PAGES: dict[str, Callable[[], str]] = {
     "protocol.md": protocol_page,
     "revisions.md": revisions_page,
     "automata.md": automata_page,
+    "coverage.md": coverage_page,
 }
 """File name to the function that renders the page."""
 

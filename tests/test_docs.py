@@ -1,6 +1,8 @@
+import ast
 import importlib.util
 import re
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -11,7 +13,8 @@ from ihproto.automata import CLIENT_TABLE, SERVER_TABLE, Refusal
 from ihproto.clauses import CLAUSES
 from ihproto.errorcodes import ERROR_CODES
 
-DOCS = Path(__file__).resolve().parent.parent / "docs"
+REPOSITORY = Path(__file__).resolve().parent.parent
+DOCS = REPOSITORY / "docs"
 
 
 def load_generator() -> ModuleType:
@@ -117,3 +120,79 @@ def test_links_of_the_automata_page_lead_to_headings_of_the_catalogue() -> None:
     targets = re.findall(r"\[[A-Z]+-\d+\]\(protocol\.md#([^)]+)\)", generate.automata_page())
     assert targets
     assert set(targets) <= anchors
+
+
+# -- coverage of the documents ------------------------------------------------------------------------
+
+#: The documents; the other sources are no texts that could be gone through.
+DOCUMENTS = ("S0", "S1", "S2", "S3", "S4")
+KINDS = {"endpoint", "header", "parameter", "message", "field", "value", "format", "limit", "error", "rule"}
+ROWS = generate.coverage_rows()
+
+
+def functions_of(path: Path) -> set[str]:
+    """The tests of a file: the functions at its top whose names begin with `test_`."""
+    if not path.is_file():
+        return set()
+    functions = (ast.FunctionDef, ast.AsyncFunctionDef)
+    names = {node.name for node in ast.parse(path.read_bytes()).body if isinstance(node, functions)}
+    return {name for name in names if name.startswith("test_")}
+
+
+def missing_tests(tests: Iterable[str], root: Path = REPOSITORY) -> list[str]:
+    """Those of the tests, as `path::function`, that there are not."""
+    wanted = [test.partition("::") for test in dict.fromkeys(tests)]
+    there = {path: functions_of(root / path) for path, _, _ in wanted}
+    return [f"{path}::{name}" for path, _, name in wanted if name not in there[path]]
+
+
+def test_every_test_of_the_coverage_page_exists() -> None:
+    assert missing_tests(test for row in ROWS for test in row.tests) == []
+
+
+def test_a_test_that_does_not_exist_is_found(tmp_path: Path) -> None:
+    (tmp_path / "test_x.py").write_text(
+        "def test_a(): ...\nasync def test_b(): ...\ndef c(): ...\nclass D:\n    def test_e(self): ...\ntest_f = 1\n"
+    )
+    named = [f"test_x.py::{name}" for name in ("test_a", "test_b", "c", "test_e", "test_f", "test_ab", "")]
+    assert missing_tests([*named, "test_y.py::test_a"], tmp_path) == [*named[2:], "test_y.py::test_a"]
+
+
+def test_every_row_of_coverage_is_complete_and_names_clauses_that_there_are() -> None:
+    for row in ROWS:
+        assert row.source in DOCUMENTS, row
+        assert row.kind in KINDS, row
+        assert row.name, row
+        assert re.fullmatch(r"[^\n]+\.", row.says), row
+        assert set(row.clauses) <= set(CLAUSES), row
+        assert row.tests, row
+        assert len(set(row.tests)) == len(row.tests), row
+
+
+def test_no_row_of_coverage_is_there_twice_and_every_document_has_some() -> None:
+    names = Counter((row.source, row.kind, row.name) for row in ROWS)
+    assert [name for name, count in names.items() if count > 1] == []
+    assert list(dict.fromkeys(row.source for row in ROWS)) == list(DOCUMENTS)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_every_clause_that_cites_a_document_has_a_row_of_it(document: str) -> None:
+    citing = {entry.id for entry in CLAUSES.values() if document in re.findall(r"\bS\d\b", entry.source)}
+    covered = {clause_id for row in ROWS if row.source == document for clause_id in row.clauses}
+    assert citing
+    assert citing - covered == set()
+
+
+def test_the_coverage_page_has_every_row_in_its_section_and_counts_them() -> None:
+    head, *sections = generate.coverage_page().split("\n## ")
+    assert len(sections) == len(DOCUMENTS)
+    for document, section in zip(DOCUMENTS, sections, strict=True):
+        own = [row for row in ROWS if row.source == document]
+        lines = section.splitlines()[4:]
+        assert section.startswith(f"{document}: ")
+        assert [line.split(" | ")[:3] for line in lines] == [[f"| {row.kind}", row.name, row.says] for row in own]
+        for row, line in zip(own, lines, strict=True):
+            assert all(f"::{test.partition('::')[2]}`]" in line for test in row.tests)
+        count = len({test for row in own for test in row.tests})
+        assert re.search(rf"^\| {document}: .* \| {len(own)} \| {count} \|$", head, re.MULTILINE)
+    assert f"\n| all | {len(ROWS)} | {len({test for row in ROWS for test in row.tests})} |\n" in head

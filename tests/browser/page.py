@@ -92,6 +92,10 @@ class StubServer:
         assert self._route is not None
         self._route.send(text)
 
+    def send_bytes(self, data: bytes) -> None:
+        assert self._route is not None
+        self._route.send(data)
+
     def close(self, code: int, reason: str = "") -> None:
         assert self._route is not None
         self._route.close(code=code, reason=reason)

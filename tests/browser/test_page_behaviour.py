@@ -207,6 +207,15 @@ def test_messages_that_nobody_foresaw_are_listed_and_harm_nothing(session: LiveP
     expect(session.page.locator(".band, .period")).to_have_count(0)
 
 
+def test_a_binary_message_of_the_server_is_listed_and_harms_nothing(session: LivePage, stub: StubServer) -> None:
+    # Whatever is in it: this would be a message, were it text.
+    stub.send_bytes(b'{"type": "signal.detected", "data": {"signal_type": "interest", "start": 1}}')
+    stub.send("signal.detected", {"signal_type": "stress", "start": 1, "probability": "low"})
+    expect(session.bars("stress")).to_be_visible(timeout=PATIENCE_MS)
+    session.said(session.events, "76 binary bytes")
+    expect(session.page.locator(".lane")).to_have_count(1)
+
+
 # -- trouble ---------------------------------------------------------------------------------------
 
 
@@ -371,6 +380,40 @@ def test_without_settings_it_streams_in_segments_of_three_seconds_to_its_own_ori
     expect(live.page.get_by_label("Server URL")).to_have_value(live.site.replace("http", "ws") + "/v1/stream/analyze")
     expect(live.page.get_by_label("Segment length")).to_have_value("3000")
     expect(live.page.get_by_label("the only subprotocol")).to_be_checked()
+
+
+def test_the_recorder_is_told_three_seconds_and_the_first_format_that_can_be_recorded(
+    live: LivePage, stub: StubServer
+) -> None:
+    live.page.add_init_script("""
+        window.recorders = [];
+        const Recorder = window.MediaRecorder;
+        window.MediaRecorder = class extends Recorder {
+          static isTypeSupported(format) {
+            return !format.includes("vp9") && Recorder.isTypeSupported(format);
+          }
+          constructor(stream, options) {
+            super(stream, options);
+            this.told = { kinds: stream.getTracks().map((track) => track.kind).sort(), ...options };
+            window.recorders.push(this.told);
+          }
+          start(timeslice) {
+            this.told.timeslice = timeslice;
+            super.start(timeslice);
+          }
+        };
+    """)
+    live.open(url=URL)
+    live.start()
+    live.wait_for("opened")
+    # The config has gone, but the session is not ready: nothing is recorded yet.
+    assert len(stub.texts) == 1
+    assert live.page.evaluate("() => window.recorders.filter((told) => 'timeslice' in told)") == []
+    stub.send("session.ready", READY)
+    live.wait_for("live")
+    assert live.page.evaluate("() => window.recorders") == [
+        {"kinds": ["audio", "video"], "mimeType": "video/webm;codecs=vp8,opus", "timeslice": 3000}
+    ]
 
 
 def test_it_can_start_by_itself(live: LivePage, stub: StubServer) -> None:
