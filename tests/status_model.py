@@ -417,7 +417,7 @@ class ReportClientModel:
         """The clause that is overdue, if the time has come for it."""
         if self.deadline is None or now < self.deadline:
             return None
-        overdue = "STS-1" if self.pending else None
+        overdue = "STS-5" if self.pending else None
         if overdue is not None:
             self.violations.append(overdue)
         self.closes()

@@ -42,7 +42,7 @@ EXPECTED: dict[str, list[Level]] = {
     "TMO": [MUST, MUST],
     "CLS": [SHOULD, SHOULD, MUST],
     "COV": [SHOULD],
-    "STS": [MUST, MUST, MUST, MUST],
+    "STS": [MUST, MUST, MUST, MUST, ASSUMED],
     "UPL": [MUST, SHOULD],
     "AUT": [MUST, SHOULD],
 }

@@ -509,7 +509,7 @@ def test_v1_window_ends_when_the_server_has_been_silent_for_long() -> None:
 
 
 @every_status
-def test_a_server_that_leaves_segments_unanswered_is_blamed(revision: Revision) -> None:
+def test_segments_that_stay_without_an_answer_are_named(revision: Revision) -> None:
     session = with_segments(revision, 4, drain_grace=5.0)
     answer(session, revision, 2)
     session.receive_text(status(revision, "processing", 3), 0.0)
@@ -517,7 +517,7 @@ def test_a_server_that_leaves_segments_unanswered_is_blamed(revision: Revision) 
     session.events()
     session.handle_timeout(6.0)
     (violation,) = violations(session.events())
-    assert violation.clause.id == "STS-1"
+    assert violation.clause.id == "STS-5"
     assert violation.state == "FINISHING"
     assert "segment 1, 3, 4" in violation.what
     assert session.to_send() == [CloseToSend(1000, "timed out")]
@@ -526,11 +526,12 @@ def test_a_server_that_leaves_segments_unanswered_is_blamed(revision: Revision) 
 
 
 @every_status
-def test_a_strict_session_raises_about_segments_without_an_answer(revision: Revision) -> None:
-    session = with_segments(revision, 1, strict=True, drain_grace=5.0)
+def test_a_strict_session_does_not_accuse_a_server_that_is_slow(revision: Revision) -> None:
+    session = with_segments(revision, 1, strict=True)
     session.end(1.0)
-    with pytest.raises(RemoteProtocolError, match=r"^STS-1: nothing came of segment 1 any more \(server"):
-        session.handle_timeout(6.0)
+    assert session.next_timeout() == 61.0
+    session.handle_timeout(61.0)
+    assert session.unanswered == (1,)
     assert session.to_send() == [CloseToSend(1000, "timed out")]
 
 

@@ -104,7 +104,13 @@ class CredentialStore:
         return f"<CredentialStore of {len(self._tokens)} tokens, with {self.keys!r}>"
 
     def authorize(
-        self, credential: Credential | None, *, now: float, scope: str, origin: str | None = None
+        self,
+        credential: Credential | None,
+        *,
+        now: float,
+        scope: str,
+        origin: str | None = None,
+        origin_is_sent: bool = True,
     ) -> Grant | Denial:
         """Decide whether a credential may do something.
 
@@ -113,6 +119,8 @@ class CredentialStore:
             now: The time.
             scope: The scope that is needed.
             origin: The `Origin` of the request, None when it has none.
+            origin_is_sent: Whether every web page sends an `Origin` with such a request; it does not when it only reads
+                from where it came from.
 
         Returns:
             A grant, or the reason why not. On the stream endpoint a valid credential without the scope is a denial
@@ -124,7 +132,9 @@ class CredentialStore:
         standing = self._find(credential)
         if isinstance(standing, Denial):
             return standing
-        denial = standing.ended(now) or _foreign(origin, standing.caps.allowed_origins)
+        denial = standing.ended(now)
+        if denial is None and (origin is not None or origin_is_sent):
+            denial = _foreign(origin, standing.caps.allowed_origins)
         if denial is not None:
             return denial
         if scope not in standing.scopes:

@@ -6,6 +6,8 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+import anyio
+
 from ihproto.anyio import HttpExchange, StreamError
 from ihproto.tokens import UPLOAD_SCOPE
 from ihproto.uploads import JOB_UPLOAD_PATH, JOBS_PATH, UPLOAD_PATH
@@ -19,6 +21,8 @@ from ihproto_mock.token_endpoints import MAX_BODY_BYTES, TOKEN_ENDPOINTS, Answer
 from ihproto_mock.uploads import UploadService, answer_job, answer_job_upload, answer_upload
 
 _JSON = "application/json"
+#: How long the body of a request for a token may take as a whole, in seconds.
+BODY_SECONDS = 30
 _Handler = Callable[[HttpExchange, Say], Awaitable[None]]
 
 
@@ -84,11 +88,15 @@ class HttpEndpoints:
             await _refuse(exchange, say, 415, f"the body must be {_JSON}")
             return
         body = bytearray()
-        async for piece in exchange:
-            body += piece
-            if len(body) > MAX_BODY_BYTES:
-                await _refuse(exchange, say, 413, f"the body is longer than {MAX_BODY_BYTES} bytes")
-                return
+        with anyio.move_on_after(BODY_SECONDS) as scope:
+            async for piece in exchange:
+                body += piece
+                if len(body) > MAX_BODY_BYTES:
+                    await _refuse(exchange, say, 413, f"the body is longer than {MAX_BODY_BYTES} bytes")
+                    return
+        if scope.cancelled_caught:
+            await _refuse(exchange, say, 408, f"the body did not come within {BODY_SECONDS} s")
+            return
         answer = TOKEN_ENDPOINTS[exchange.request.path](self._credentials, bytes(body), exchange.now())
         await exchange.respond(answer.status, answer.encode(exchange.correlation_id))
         _tell(answer, say)
@@ -127,7 +135,11 @@ class HttpEndpoints:
         """What the credential allows, or None when the request was refused."""
         request = exchange.request
         grant = self._credentials.authorize(
-            request.credential, now=exchange.now(), scope=UPLOAD_SCOPE, origin=request.origin
+            request.credential,
+            now=exchange.now(),
+            scope=UPLOAD_SCOPE,
+            origin=request.origin,
+            origin_is_sent=request.method not in ("GET", "HEAD"),
         )
         if isinstance(grant, Denial):
             await _deny(exchange, say, grant)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import attrs
 
 from ihproto import V1, Model, SegmentFault, SegmentMedia, SegmentPolicy, SessionReady
@@ -11,11 +9,12 @@ from ihproto.media import CONTAINERS, judge_tracks
 from ihproto.uploads import MAX_FILE_BYTES, MIN_FILE_SECONDS
 from ihproto_mock.upload_form import UploadRefused
 
-#: The contract that a file is scanned under. How long a file may be is judged here, so the contract has no opinion.
+#: The contract that a file is scanned under. How long a file may be is judged here; what claims more than a week is
+#: not judged by its length any more, but as broken.
 FILE_CONTRACT: SessionReady = attrs.evolve(
     V1.contract,
     min_segment_duration_seconds=None,
-    max_segment_duration_seconds=math.inf,
+    max_segment_duration_seconds=7 * 24 * 3600,
     max_segment_size_bytes=MAX_FILE_BYTES,
 )
 #: A recorder's 3 s are a little less (SEG-4); a file is judged as a segment that is a file of its own.

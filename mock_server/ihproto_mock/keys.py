@@ -40,7 +40,8 @@ class KeyRing:
 
     Args:
         keys: Each API key with its scopes; None for `DEFAULT_KEY` with the scopes of both endpoints.
-        key_pairs: The key pairs; None for `DEFAULT_KEY_ID` with `DEFAULT_KEY_SECRET` and the same scopes.
+        key_pairs: The key pairs; None for `DEFAULT_KEY_ID` with `DEFAULT_KEY_SECRET` and the same scopes, or for none
+            where `keys` are given.
 
     Raises:
         ValueError: If there is no key, an empty one, a key pair without id or secret, or two of the same id.
@@ -52,7 +53,10 @@ class KeyRing:
         chosen = {DEFAULT_KEY: _SCOPES} if keys is None else keys
         if not chosen or not all(chosen):
             raise ValueError("a server needs at least one key, and no key may be empty")
-        pairs = [KeyPair(DEFAULT_KEY_ID, DEFAULT_KEY_SECRET)] if key_pairs is None else list(key_pairs)
+        pairs = list(key_pairs) if key_pairs is not None else []
+        if keys is None and key_pairs is None:
+            # Whoever names keys of their own wants no other door.
+            pairs = [KeyPair(DEFAULT_KEY_ID, DEFAULT_KEY_SECRET)]
         if not all(pair.key_id and pair.key_secret for pair in pairs):
             raise ValueError("a key pair needs an id and a secret")
         self._names = tuple(chosen)

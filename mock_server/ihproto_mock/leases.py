@@ -174,6 +174,10 @@ class Lease:
             self._standing.bytes_taken += count
         return denial
 
+    def give_back_bytes(self, count: int) -> None:
+        """Return bytes that were charged for something that was refused in the end."""
+        self._standing.bytes_taken -= count
+
     def take_video(self, seconds: float) -> Denial | None:
         """Charge video to the budget of the credential, all of it or none.
 

@@ -42,7 +42,8 @@ class MockServer:
         key_pairs: The key pairs that can be exchanged for tokens; None for `DEFAULT_KEY_ID` with `DEFAULT_KEY_SECRET`.
         pin: Ids of revisions to serve at their paths; otherwise each path serves its newest one.
         scenario: A scenario, the name of a bundled one, or the path of a TOML file.
-        settings: Contract, windows and periods of the sessions.
+        settings: Contract, windows and periods of the sessions. What the contract changes in that of `v1` is changed in
+            every revision.
         make_scanner: Makes the scanner of a session from its contract. The default looks into the media; where any
             bytes will do as segments, take `lambda contract: NominalScanner(seconds=3)`.
         max_file_seconds: The longest file that may be uploaded, in seconds of media (ih4004).

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import attrs
 
 from ihproto import (
+    V1,
     CloseRequested,
     ConfigApplied,
     CoverageDegraded,
@@ -51,13 +52,15 @@ class SupervisedScanner:
         self._lease = lease
         self._scanner = scanner
         self._fault: SegmentFault | None = None
+        self._charged = 0
 
     def expect(self, expected: ExpectedMedia) -> None:
         """Take note of what the segments from here on have to be."""
         self._scanner.expect(expected)
 
     def begin(self, number: int) -> None:
-        """Begin a segment."""
+        """Begin a segment; one before it that was not finished costs nothing."""
+        self._give_back()
         mishap = self._scenario.mishap_at_segment(number)
         self._fault = SegmentFault(mishap.code, "ERR-1", f"is refused: {mishap.text}") if mishap is not None else None
         self._scanner.begin(number)
@@ -65,6 +68,8 @@ class SupervisedScanner:
     def feed(self, data: bytes) -> SegmentFault | None:
         """Take a piece, and charge its bytes."""
         denial = self._lease.check() or self._lease.take_bytes(len(data))
+        if denial is None:
+            self._charged += len(data)
         return _refusal(denial) or self._scanner.feed(data)
 
     def finish(self) -> SegmentMedia | SegmentFault:
@@ -73,9 +78,18 @@ class SupervisedScanner:
         One that the scenario refuses was scanned as well, so that others can continue it.
         """
         media = self._scanner.finish()
+        if self._fault is None and not isinstance(media, SegmentFault):
+            self._fault = _refusal(self._lease.take_video(media.seconds))
         if self._fault is not None or isinstance(media, SegmentFault):
+            self._give_back()
             return self._fault or media
-        return _refusal(self._lease.take_video(media.seconds)) or media
+        self._charged = 0
+        return media
+
+    def _give_back(self) -> None:
+        """A segment that is refused costs nothing, however much of it had come."""
+        self._lease.give_back_bytes(self._charged)
+        self._charged = 0
 
 
 def _refusal(denial: Denial | None) -> SegmentFault | None:
@@ -111,13 +125,13 @@ class StreamEndpoint:
             await self._deny(stream, revision, lease, say)
             return
         with lease:
-            contract = _capped(self.settings.contract or revision.contract, lease)
+            contract = _capped(_for_revision(self.settings.contract, revision), lease)
             scanner = SupervisedScanner(self.scenario, lease, self.make_scanner(contract))
             settings = attrs.evolve(self.settings, contract=contract)
             await stream.accept(settings=settings, revision=revision, scanner=scanner)
             if stream.session.established:
                 say("session opened", revision=revision.id, model=stream.session.model.name)
-            await self._run(stream, say)
+            await self._run(stream, say, lease)
 
     async def _deny(self, stream: ServerStream, revision: Revision, denial: Denial, say: Say) -> None:
         refused: dict[str, str | None] = {"code": denial.error_id, "clause": denial.clause_id, "why": denial.message}
@@ -130,9 +144,13 @@ class StreamEndpoint:
             say("upgrade refused", refused=True, status=denial.status, **refused)
             await stream.refuse(denial.status, denial.error)
 
-    async def _run(self, stream: ServerStream, say: Say) -> None:
+    async def _run(self, stream: ServerStream, say: Say, lease: Lease | None = None) -> None:
         async for event in stream:
             await self._act(stream, event, say)
+            over = isinstance(event, SegmentAccepted | SegmentRefused) and lease is not None and lease.check()
+            if over and stream.session.established:
+                # Whatever became of the segment: a revoked token has no session after it (AUT-2).
+                await stream.send_error("ih2014", message=over.message)
 
     async def _act(self, stream: ServerStream, event: ServerEvent, say: Say) -> None:
         match event:
@@ -191,6 +209,13 @@ class StreamEndpoint:
             if session.established:
                 say("error said", code=mishap.code, at=mishap.at)
                 await stream.send_error(mishap.code, message=mishap.text, segment=number)
+
+
+def _for_revision(contract: SessionReady | None, revision: Revision) -> SessionReady:
+    """The contract of a revision, with what the settings change in that of `v1`."""
+    changes = attrs.asdict(contract, recurse=False) if contract is not None else {}
+    default = attrs.asdict(V1.contract, recurse=False)
+    return attrs.evolve(revision.contract, **{name: to for name, to in changes.items() if to != default[name]})
 
 
 def _capped(contract: SessionReady, lease: Lease) -> SessionReady:

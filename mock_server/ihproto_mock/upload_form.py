@@ -6,6 +6,7 @@ kept, up to a bound. Whatever makes the form useless is raised as `UploadRefused
 
 from __future__ import annotations
 
+import logging
 import re
 
 from python_multipart.exceptions import FormParserError
@@ -14,6 +15,9 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from ihproto import ERROR_CODES, SegmentFault, SegmentMedia, SegmentScanner
 from ihproto.uploads import MAX_FILE_BYTES, MIN_FILE_BYTES
 from ihproto.wire import HttpError
+
+# What is wrong with a form is told to its sender; without a handler the parser would tell it on stderr as well.
+logging.getLogger("python_multipart").addHandler(logging.NullHandler())
 
 #: The fields that are kept, beside the file.
 FIELDS = frozenset({"include[]", "model", "wait_seconds", "goal_dimensions[]", "conversation_context"})

@@ -252,7 +252,7 @@ async def _read(exchange: Exchange, service: UploadService, lease: Lease | None)
         before = form.file_bytes
         form.feed(piece)
         if lease is not None and form.file_bytes > before:
-            _refuse_by_lease(lease.take_bytes(form.file_bytes - before))
+            _refuse_by_lease(lease.check() or lease.take_bytes(form.file_bytes - before))
         if form.useless:
             break
     return form, scanner

@@ -990,6 +990,16 @@ _STATUS_MESSAGES: Final = (
         ),
         "S3",
     ),
+    Clause(
+        "STS-5",
+        _ASSUMED,
+        _STATUS,
+        (
+            "A client that sends no more segments stays until the last one was completed or refused, "
+            "and gives up when for 60 seconds there was no word about those that remain."
+        ),
+        "assumed",
+    ),
 )
 
 _UPLOADS: Final = (

@@ -42,6 +42,11 @@ _OVERDUE: Mapping[ClientState, tuple[str, str]] = {
 }
 
 
+#: How long to wait at the end of a session, in seconds: for a drain (CLS-1), and for word about a segment (STS-5).
+_DRAIN_GRACE = 10.0
+_ANSWER_GRACE = 60.0
+
+
 class ClientSession:
     """One session, as its client sees it; the WebSocket under it has just opened.
 
@@ -57,7 +62,8 @@ class ClientSession:
         ready_timeout: How long to wait for `session.ready`, in seconds; then the session is closed (RDY-1).
         drain_grace: How long to wait for the answer to `session.close`, and how much longer than announced for
             the drain, in seconds; then the session is closed (CLS-1). In revisions without `session.close`, for how
-            long the server must have been silent after `end`.
+            long the server must have been silent after `end`. None for 10 s, and for 60 s where the server still has
+            to say something about a segment (STS-5).
 
     Attributes:
         revision: The revision that is spoken.
@@ -74,7 +80,7 @@ class ClientSession:
         scanner: SegmentScanner | None = None,
         check_segments: bool = True,
         ready_timeout: float = 30.0,
-        drain_grace: float = 10.0,
+        drain_grace: float | None = None,
     ) -> None:
         self.revision = revision
         self._automaton = client_automaton(awaits_ready=revision.announces)
@@ -90,7 +96,8 @@ class ClientSession:
         self._close_if_refused = False
         self._strict = strict
         self._check_segments = check_segments
-        self._drain_grace = drain_grace
+        answers = revision.emission is Emission.SEGMENTS
+        self._drain_grace = drain_grace if drain_grace is not None else _ANSWER_GRACE if answers else _DRAIN_GRACE
         self._deadline: float | None = None
         if revision.announces:
             self._deadline = now + ready_timeout
@@ -145,6 +152,11 @@ class ClientSession:
     def segments_sent(self) -> int:
         """How many segments were begun (SEG-1)."""
         return self._ledger.number
+
+    @property
+    def unanswered(self) -> tuple[int, ...]:
+        """The segments about which the server still has to say something, where it speaks of segments (STS-1)."""
+        return self._rules.status.pending
 
     @property
     def segment_under_way(self) -> bool:
@@ -364,7 +376,7 @@ class ClientSession:
         state = self.state
         if state is ClientState.FINISHING:
             pending = ", ".join(str(number) for number in self._rules.status.pending)
-            found = [Finding(clause("STS-1"), f"nothing came of segment {pending} any more")] if pending else []
+            found = [Finding(clause("STS-5"), f"nothing came of segment {pending} any more")] if pending else []
         else:
             clause_id, what = _OVERDUE[state]
             found = [Finding(clause(clause_id), what)]

@@ -563,7 +563,7 @@ class SegmentFailed(ServerMessage):
     """A segment was refused, or its analysis failed; nothing more will be said about it (STS-1).
 
     Attributes:
-        segment: The number of the segment.
+        segment: The number of the segment; None only from a server that breaks STS-1.
         error_id: The error id, for example `ih6002`.
         message: What went wrong, for a person.
         link: Where the documentation explains it.
@@ -571,9 +571,9 @@ class SegmentFailed(ServerMessage):
 
     type: ClassVar[str] = "error"
     clause_id: ClassVar[str] = "STS-1"
-    nullable: ClassVar[frozenset[str]] = frozenset({"link"})
+    nullable: ClassVar[frozenset[str]] = frozenset({"link", "segment"})
 
-    segment: Integer
+    segment: Integer | None
     error_id: str
     message: str
     link: str | None = None
@@ -589,14 +589,15 @@ class SegmentFailedText(ServerMessage):
     """A segment was refused, or its analysis failed, told in one sentence (STS-1, STS-4).
 
     Attributes:
-        segment: The number of the segment.
+        segment: The number of the segment; None only from a server that breaks STS-1.
         error: What went wrong.
     """
 
     type: ClassVar[str] = "error"
     clause_id: ClassVar[str] = "STS-1"
+    nullable: ClassVar[frozenset[str]] = frozenset({"segment"})
 
-    segment: Integer
+    segment: Integer | None
     error: str
 
     @classmethod

@@ -184,7 +184,7 @@ def test_a_model_that_there_is_not_fails_readiness_with_ih4005_and_1008() -> Non
             return str(raised.value), await stream.wait_closed()
 
     text, close = run(body)
-    assert "The server reported ih4005: there is no such model; there are inter-2, inter-2-audio" in text
+    assert "The server reported ih4005: there is no such model; this session offers inter-2, inter-2-audio" in text
     assert close.code == 1008
 
 

@@ -176,7 +176,7 @@ class ConnectOptions(TypedDict, total=False):
     headers: Sequence[tuple[str, str]]
     connect_timeout: float
     close_timeout: float
-    drain_grace: float
+    drain_grace: float | None
     send_timeout: float
 
 
@@ -201,7 +201,7 @@ class Dialer(Endpoint):
         connect_timeout: How long each of connecting, upgrade, and `session.ready` may take, in seconds.
         close_timeout: How long to wait for the answer to a close, in seconds.
         drain_grace: How much longer than announced a drain may take, and for how long the server must have been silent
-            at the end where it announces nothing, in seconds; see `ClientSession.end`.
+            at the end where it announces nothing, in seconds; None for what fits the revision, see `ClientSession`.
         send_timeout: How long the server may not take our bytes, in seconds.
 
     Raises:
@@ -228,7 +228,7 @@ class Dialer(Endpoint):
         headers: Sequence[tuple[str, str]] = (),
         connect_timeout: float = 30.0,
         close_timeout: float = 10.0,
-        drain_grace: float = 10.0,
+        drain_grace: float | None = None,
         send_timeout: float = 60.0,
     ) -> None:
         query, self._opening = write_query(revision, SessionConfig(include, goal_dimensions, model, audio_format))

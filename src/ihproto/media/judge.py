@@ -12,6 +12,9 @@ from ihproto.media.interface import SegmentFault, SegmentMedia
 from ihproto.media.scanner import Gap, MediaError, Track
 from ihproto.messages import SessionReady
 
+#: Where a contract gives no limit, more seconds than this are no segment but a mistake in its times (assumed).
+LONGEST_SEGMENT = 3600.0
+
 #: What the service takes, in the documents' words (SEG-5).
 CONTAINERS = ("mp4", "avi", "mov", "mkv", "mpeg-ts", "mpeg-2-ts", "webm")
 
@@ -82,7 +85,7 @@ def judge_segment(
     if media.broken is not None:
         return _judge_broken(so_far, media, media.broken)
     longest = contract.max_segment_duration_seconds
-    longest = longest if longest is not None else contract.session_max_duration_seconds
+    longest = longest if longest is not None else min(contract.session_max_duration_seconds, LONGEST_SEGMENT)
     if max(media.duration, media.seconds) > longest:
         what = f"is {max(media.duration, media.seconds):.2f} s long; the maximum is {longest:g} s"
         return SegmentFault("ih5004", "RDY-2", what)

@@ -99,15 +99,13 @@ class StatusRules:
 
     def judge_failed(self, message: SegmentFailed, found: list[Finding]) -> None:
         """Judge `error` (STS-1)."""
-        self._follow(message.segment, "error", (None, "processing", "result"), found)
-        self._open.pop(message.segment, None)
+        self._fail(message.segment, found)
         if not message.error_id:
             found.append(Finding(clause("STS-1"), "the error has no id", "$.error_id"))
 
     def judge_failed_text(self, message: SegmentFailedText, found: list[Finding]) -> None:
         """Judge `error` where it is one sentence (STS-1, STS-4)."""
-        segment = self._follow(message.segment, "error", (None, "processing", "result"), found)
-        self._open.pop(message.segment, None)
+        segment = self._fail(message.segment, found)
         if self._oversize is None or not message.error.startswith(self._oversize.prefix):
             return
         told = self._oversize.pattern.fullmatch(message.error)
@@ -117,6 +115,16 @@ class StatusRules:
         elif segment is not None and segment.size is not None and int(told[1]) != segment.size:
             what = f"segment {message.segment} has {segment.size} bytes, not {told[1]}"
             found.append(Finding(clause("STS-4"), what, "$.error"))
+
+    def _fail(self, number: Integer | None, found: list[Finding]) -> _Segment | None:
+        """Judge that a segment may fail now, and take note that there is nothing more to say about it."""
+        if number is None:
+            what = "the error names no segment; in this revision every error is about one"
+            found.append(Finding(clause("STS-1"), what, "$.segment"))
+            return None
+        segment = self._follow(number, "error", (None, "processing", "result"), found)
+        self._open.pop(number, None)
+        return segment
 
     def _follow(
         self, number: Integer, what: str, after: tuple[str | None, ...], found: list[Finding]

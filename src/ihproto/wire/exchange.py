@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from collections.abc import Sequence
 from http import HTTPStatus
@@ -229,9 +230,13 @@ def _phrase(status: int) -> str:
         return ""
 
 
+#: What an absolute target has in front of its path (RFC 7230, section 5.3.2).
+_ORIGIN = re.compile(r"https?://[^/?]*(?=/)", re.IGNORECASE)
+
+
 def _describe(request: h11.Request) -> HttpRequested:
     headers = [(bytes(name), bytes(value)) for name, value in request.headers]
-    path, _, query = request.target.decode("ascii").partition("?")
+    path, _, query = _ORIGIN.sub("", request.target.decode("ascii")).partition("?")
     length = header(headers, b"content-length")
     return HttpRequested(
         method=request.method.decode("ascii"),

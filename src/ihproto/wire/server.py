@@ -265,7 +265,10 @@ class ServerConnection:
             self._refuse_request(431, _TOO_LARGE)
             return
         headers = [(bytes(name), bytes(value)) for name, value in request.headers]
-        if _header(headers, b"upgrade") is None:
+        upgrade_to = _header(headers, b"upgrade")
+        # An upgrade to something else is an offer that may be passed over (RFC 7230, section 6.7).
+        other = self._takes_http and "websocket" not in (upgrade_to or "").lower()
+        if upgrade_to is None or other:
             if self._takes_http:
                 self._exchange = Exchange(
                     self._http,
