@@ -51,6 +51,7 @@ from ihproto import (
     SessionConfig,
     Side,
     Unknown,
+    Violated,
     WindowEngagement,
     WindowSignal,
     WindowSignals,
@@ -608,3 +609,17 @@ def test_a_broken_message_does_not_keep_a_session_from_finishing(revision: Revis
     assert clause_ids(session.events()) == ["STS-1"]
     answer(session, revision, 1, 2.0)
     assert session.to_send() == [CloseToSend(1000)]
+
+
+@every_status
+def test_an_error_without_a_segment_is_handed_out_and_blamed(revision: Revision) -> None:
+    session = with_segments(revision, 1)
+    told = {"error": "broken"} if revision is V0 else {"error_id": "ih1001", "message": "broken", "link": None}
+    outside = {} if revision is V0 else {"correlation_id": "c-1"}
+    session.receive_text(json.dumps({"status": "error", "segment": None, **told, **outside}), 0.0)
+    envelope, violated = session.events()
+    assert isinstance(envelope, Envelope)
+    assert "broken" in str(envelope.message)
+    assert isinstance(violated, Violated)
+    assert (violated.violation.clause.id, violated.violation.path) == ("STS-1", "$.segment")
+    assert session.unanswered == (1,)

@@ -5,7 +5,7 @@ from typing import Any
 import attrs
 import pytest
 
-from ihproto import V1
+from ihproto import V0, V0_2, V1, V1_WINDOW
 from ihproto.media import (
     CONTAINERS,
     MediaError,
@@ -452,3 +452,11 @@ def test_of_two_tracks_that_are_missing_the_picture_is_told() -> None:
 
 def test_sound_is_not_missed_before_the_tracks_are_known() -> None:
     assert judge_segment(V1.contract, SegmentPolicy(), FRESH, file(None, None, tracks=()), SEES_AND_HEARS) is None
+
+
+def test_a_segment_of_many_hours_is_a_mistake_where_the_contract_has_no_limit() -> None:
+    for revision in (V0, V0_2, V1_WINDOW):
+        fault = judge_segment(revision.contract, SegmentPolicy(), StreamSoFar(), file(0.0, 3_000_000.0))
+        assert fault is not None
+        assert (fault.code, fault.clause_id) == ("ih5004", "RDY-2")
+        assert "the maximum is 3600 s" in fault.what
