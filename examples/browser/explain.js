@@ -64,7 +64,7 @@ const CLOSES = new Map([
   [1002, "the server found a fault in the WebSocket protocol itself"],
   [1005, "no code was given"],
   [1006, "the connection was cut without a close"],
-  [1008, "the request breaks a rule of the server, for example by naming a model it does not have"],
+  [1008, "the session breaks a rule of the server, as with a model it does not have, or a client token that was revoked"],
   [1009, "a message was too large for the server or for something on the way to it"],
   [1011, "the server failed internally"],
   [1013, "the server cannot take the session right now; it may in a minute"],
@@ -182,13 +182,15 @@ export function explainRefusal(url, answered, page) {
   } else if (answered === 426) {
     text =
       `A WebSocket endpoint does answer at ${host}, so most likely it refused the credential: it is wrong, expired, ` +
-      `or travels in a form the server does not take. ${log}`;
+      `a client token for pages of other origins than ${page.origin}, or travels in a form the server does not take. ` +
+      log;
   } else if (answered === 401 || answered === 403) {
     text = `The server at ${host} asks for a valid credential (HTTP ${answered}). Check the credential. ${log}`;
   } else {
     text =
       `Browsers do not tell a page why. Either the server at ${host} is not running or not to be reached, or ` +
-      `${pathname} is not its stream endpoint, or it refused the credential. ${log}`;
+      `${pathname} is not its stream endpoint, or it refused the credential, such as a client token for pages of other ` +
+      `origins than ${page.origin}. ${log}`;
     if (LOOPBACK.test(hostname) && !LOOPBACK.test(page.hostname)) {
       text += " Browsers may also keep a page from the internet away from servers on this computer, unless you allow it.";
     }

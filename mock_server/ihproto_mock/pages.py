@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mimetypes
+from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -18,6 +19,28 @@ _POLICY = (
     "object-src 'none'; base-uri 'none'"
 )
 _INDEX = "index.html"
+#: What files are by the ends of their names. A module that comes as anything but JavaScript is not run, and what the
+#: tables of a machine, or of a version of Python, say of these is not certain. Text is taken for UTF-8.
+_CONTENT_TYPES: Mapping[str, str] = {
+    ".css": "text/css; charset=utf-8",
+    ".html": "text/html; charset=utf-8",
+    ".ico": "image/x-icon",
+    ".js": "text/javascript; charset=utf-8",
+    ".json": "application/json",
+    ".mjs": "text/javascript; charset=utf-8",
+    ".png": "image/png",
+    ".svg": "image/svg+xml; charset=utf-8",
+}
+_UNKNOWN = "application/octet-stream"
+
+
+def _content_type(path: Path) -> str:
+    known = _CONTENT_TYPES.get(path.suffix.lower())
+    if known is not None:
+        return known
+    guessed, encoding = mimetypes.guess_type(path.name)
+    # What is compressed as a whole is not what its content is.
+    return _UNKNOWN if guessed is None or encoding is not None else guessed
 
 
 class Pages:
@@ -56,7 +79,6 @@ class Pages:
         except FileNotFoundError:
             # Somebody builds the page anew.
             return False
-        content_type, _ = mimetypes.guess_type(path.name)
         headers = [("Content-Security-Policy", _POLICY), ("Cache-Control", "no-store")]
-        await exchange.respond(200, body, content_type=content_type or "application/octet-stream", headers=headers)
+        await exchange.respond(200, body, content_type=_content_type(path), headers=headers)
         return True

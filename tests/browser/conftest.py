@@ -1,11 +1,8 @@
 from __future__ import annotations
 
-import functools
 import os
 import shutil
-import threading
 from collections.abc import Callable, Iterator
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -47,18 +44,17 @@ def chromium() -> Iterator[Browser]:
         browser.close()
 
 
-class _Files(SimpleHTTPRequestHandler):
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-        """Stay quiet."""
+def _serve(*words: str) -> RunningMock:
+    """A mock server that serves the page as well."""
+    return RunningMock(("--log-format", "json", "--pages", str(FOLDER), *words))
 
 
 @pytest.fixture(scope="session")
 def site() -> Iterator[str]:
-    """The address under which the page is served."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(_Files, directory=FOLDER)) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
+    """The address of a page whose own server is used for nothing else."""
+    mock = _serve()
+    yield mock.base_url
+    mock.stop()
 
 
 @pytest.fixture
@@ -90,6 +86,13 @@ def live(page: Page, site: str) -> LivePage:
 
 
 @pytest.fixture
+def at_the_mock(live: LivePage, quick_mock: RunningMock) -> LivePage:
+    """The page as the mock server serves it, under one origin with the stream endpoint."""
+    live.site = quick_mock.base_url
+    return live
+
+
+@pytest.fixture
 def stub(page: Page) -> StubServer:
     return StubServer(page)
 
@@ -99,14 +102,12 @@ def start_mock() -> Iterator[Callable[..., RunningMock]]:
     running: list[RunningMock] = []
 
     def start(*words: str) -> RunningMock:
-        running.append(RunningMock(("--log-format", "json", *words)))
+        running.append(_serve(*words))
         return running[-1]
 
     yield start
     for mock in running:
-        if mock.process.returncode is None:
-            mock.process.terminate()
-            mock.process.communicate(timeout=30)
+        mock.stop()
 
 
 @pytest.fixture

@@ -8,22 +8,33 @@ import socket
 from collections.abc import Callable
 from pathlib import Path
 
+import httpx
 import pytest
 from browser.page import PATIENCE_MS, LivePage
 from commands import RunningMock
-from playwright.sync_api import Request, Route, expect
+from playwright.sync_api import Request, expect
 
+from ihproto.tokens import CLIENT_TOKENS_PATH, REVOKE_PATH
 from ihproto_mock import DEFAULT_KEY
 
 pytestmark = pytest.mark.browser
 
-FOLDER = Path(__file__).parents[2] / "examples" / "browser"
 QUICK_SEGMENT_MS = 250
+
+
+def client_token(mock: RunningMock, **caps: object) -> str:
+    """A token as the server behind a page has it issued, for that page alone unless the caps say otherwise."""
+    wanted = {"api_key": DEFAULT_KEY, "allowed_origins": [mock.base_url], **caps}
+    answer = httpx.post(mock.base_url + CLIENT_TOKENS_PATH, json=wanted)
+    answer.raise_for_status()
+    return str(answer.json()["access_token"])
+
 
 #: How a credential travels, and where it comes from.
 CREDENTIALS: dict[str, tuple[str, Callable[[RunningMock], str]]] = {
     "single subprotocol": ("subprotocol", lambda mock: DEFAULT_KEY),
     "pair": ("pair", lambda mock: DEFAULT_KEY),
+    "client token": ("subprotocol", client_token),
 }
 
 
@@ -32,7 +43,7 @@ def the_camera_is_released(live: LivePage) -> bool:
     return len(states) == 2 and set(states) == {"ended"}
 
 
-def refused(log: str) -> list[object]:
+def refused(log: str) -> list[dict[str, object]]:
     return [entry for entry in map(json.loads, log.splitlines()) if entry["refused"]]
 
 
@@ -40,7 +51,8 @@ def test_a_real_recording_brings_signals_engagement_and_scores_and_ends_graceful
     live: LivePage, start_mock: Callable[..., RunningMock]
 ) -> None:
     mock = start_mock()
-    live.open(url=mock.url)
+    live.site = mock.base_url
+    live.open()
     live.start()
     live.wait_for("live")
 
@@ -72,9 +84,12 @@ def test_a_real_recording_brings_signals_engagement_and_scores_and_ends_graceful
 
 
 @pytest.mark.parametrize("name", CREDENTIALS)
-def test_every_form_of_credential_opens_a_whole_session(live: LivePage, quick_mock: RunningMock, name: str) -> None:
+def test_every_form_of_credential_opens_a_whole_session(
+    at_the_mock: LivePage, quick_mock: RunningMock, name: str
+) -> None:
+    live = at_the_mock
     form, credential = CREDENTIALS[name]
-    live.open(credential(quick_mock), url=quick_mock.url, form=form, segment=QUICK_SEGMENT_MS)
+    live.open(credential(quick_mock), form=form, segment=QUICK_SEGMENT_MS)
     live.start()
     for what in (live.bars("agreement"), live.page.locator(".band"), live.page.locator(".period")):
         expect(what.first).to_be_visible(timeout=PATIENCE_MS)
@@ -84,12 +99,14 @@ def test_every_form_of_credential_opens_a_whole_session(live: LivePage, quick_mo
     live.said(live.fact("Close"), "1000")
     live.said(live.fact("Subprotocol"), "access_token" if form == "pair" else "the credential")
     _, log = quick_mock.stop(signal.SIGTERM)
-    assert json.loads(log.splitlines()[0])["credential"] == form
+    (upgrade,) = [entry for entry in map(json.loads, log.splitlines()) if entry["event"] == "upgrade"]
+    assert upgrade["credential"] == form
     assert refused(log) == []
 
 
-def test_sections_of_quality_can_be_switched_while_the_session_runs(live: LivePage, quick_mock: RunningMock) -> None:
-    live.open(url=quick_mock.url, segment=QUICK_SEGMENT_MS, timeline=0)
+def test_sections_of_quality_can_be_switched_while_the_session_runs(at_the_mock: LivePage) -> None:
+    live = at_the_mock
+    live.open(segment=QUICK_SEGMENT_MS, timeline=0)
     live.start()
     expect(live.fact("Config in force")).to_have_text("conversation quality overall", timeout=PATIENCE_MS)
     expect(live.page.locator("#overall-scores")).to_be_visible(timeout=PATIENCE_MS)
@@ -102,7 +119,9 @@ def test_sections_of_quality_can_be_switched_while_the_session_runs(live: LivePa
     expect(live.page.locator(".period").first).to_be_visible(timeout=PATIENCE_MS)
 
 
-def test_a_wrong_key_is_said_in_a_sentence_that_does_not_show_it(live: LivePage, quick_mock: RunningMock) -> None:
+def test_on_a_page_from_elsewhere_a_wrong_key_is_said_in_a_sentence_that_does_not_show_it(
+    live: LivePage, quick_mock: RunningMock
+) -> None:
     live.open("ih_live_wrong", url=quick_mock.url)
     live.start()
     live.wait_for("over")
@@ -111,24 +130,6 @@ def test_a_wrong_key_is_said_in_a_sentence_that_does_not_show_it(live: LivePage,
     assert the_camera_is_released(live)
     _, log = quick_mock.stop(signal.SIGTERM)
     assert "ih2001" in log
-
-
-@pytest.fixture
-def at_the_mock(live: LivePage, quick_mock: RunningMock) -> LivePage:
-    """The page as if the mock server served it, under one origin with the stream endpoint."""
-    live.site = quick_mock.url.replace("ws:", "http:").removesuffix("/v1/stream/analyze")
-
-    def serve(route: Route) -> None:
-        name = route.request.url.partition("?")[0].removeprefix(live.site + "/") or "index.html"
-        if name == "v1/stream/analyze":
-            route.continue_()
-        else:
-            route.fulfill(path=FOLDER / name)
-
-    live.page.route(f"{live.site}/**", serve)
-    # A page that came from a test and not from this computer may not reach this computer without it.
-    live.page.context.grant_permissions(["local-network-access"])
-    return live
 
 
 def test_served_by_the_server_itself_it_needs_no_settings(at_the_mock: LivePage) -> None:
@@ -148,11 +149,79 @@ def test_the_servers_own_page_can_tell_that_it_was_the_credential(at_the_mock: L
     assert "ih_live_wrong" not in json.dumps(question.all_headers()) + question.url
 
 
-def test_an_origin_without_a_stream_endpoint_is_said_in_a_sentence(live: LivePage) -> None:
-    live.open()
+def test_revision_v2_takes_the_recording_as_well(live: LivePage, start_mock: Callable[..., RunningMock]) -> None:
+    mock = start_mock()
+    live.site = mock.base_url
+    live.open(revision="v2")
+    live.start()
+    live.wait_for_segments(1)
+    expect(live.fact("Server")).to_have_text(mock.url.replace("/v1/", "/v2/"))
+    live.stop()
+    live.wait_for("over")
+    live.said(live.status, "Ended as asked", "session.ended")
+    expect(live.problems.locator("li")).to_have_count(0)
+    _, log = mock.stop(signal.SIGTERM)
+    assert refused(log) == []
+    (opened,) = [entry for entry in map(json.loads, log.splitlines()) if entry["event"] == "session opened"]
+    assert (opened["revision"], opened["model"]) == ("v2", "inter-2")
+    assert '"segment accepted"' in log
+
+
+def test_a_client_token_for_other_pages_is_said_in_a_sentence(at_the_mock: LivePage, quick_mock: RunningMock) -> None:
+    live = at_the_mock
+    token = client_token(quick_mock, allowed_origins=["https://app.example"])
+    live.open(token)
     live.start()
     live.wait_for("over")
-    live.said(live.problems, "no endpoint at /v1/stream/analyze", "404", "ws://127.0.0.1:8765/v1/stream/analyze")
+    live.said(live.problems, "refused the credential", f"a client token for pages of other origins than {live.site}")
+    assert token not in live.page.locator("body").inner_text()
+    assert the_camera_is_released(live)
+    _, log = quick_mock.stop(signal.SIGTERM)
+    # The page then asked what there is, which is refused as well: it was no upgrade.
+    assert [(entry["status"], entry.get("clause")) for entry in refused(log)] == [(403, "HS-14"), (426, None)]
+    assert token not in log
+
+
+def test_a_client_token_that_runs_out_of_video_is_said_with_the_segment(
+    at_the_mock: LivePage, quick_mock: RunningMock
+) -> None:
+    live = at_the_mock
+    # To this server a segment is eight seconds: one fits, a second one does not.
+    live.open(client_token(quick_mock, max_video_seconds=10), segment=QUICK_SEGMENT_MS)
+    live.start()
+    live.said(live.problems, "Segment 2: ih3006", "Have a new one issued, with a larger budget")
+    expect(live.bars("agreement").first).to_be_visible(timeout=PATIENCE_MS)
+    live.stop()
+    live.wait_for("over")
+    live.said(live.status, "Ended as asked")
+
+
+def test_a_client_token_that_is_revoked_ends_the_session_and_the_page_says_why(
+    at_the_mock: LivePage, quick_mock: RunningMock
+) -> None:
+    live = at_the_mock
+    token = client_token(quick_mock)
+    live.open(token, segment=QUICK_SEGMENT_MS)
+    live.start()
+    expect(live.bars("agreement").first).to_be_visible(timeout=PATIENCE_MS)
+    withdrawal = {"api_key": DEFAULT_KEY, "token": token}
+    httpx.post(quick_mock.base_url + REVOKE_PATH, json=withdrawal).raise_for_status()
+    live.wait_for("over")
+    live.said(live.problems, "ih2014", "Somebody revoked this client token", "The server ended the session", "1008")
+    live.said(live.fact("Close"), "1008", "a client token that was revoked")
+    assert token not in live.page.locator("body").inner_text()
+    assert the_camera_is_released(live)
+    _, log = quick_mock.stop(signal.SIGTERM)
+    assert token not in log
+
+
+def test_an_origin_without_a_stream_endpoint_is_said_in_a_sentence(live: LivePage) -> None:
+    live.open(url=f"{live.site.replace('http', 'ws')}/elsewhere/v1/stream/analyze")
+    live.start()
+    live.wait_for("over")
+    live.said(
+        live.problems, "no endpoint at /elsewhere/v1/stream/analyze", "404", "ws://127.0.0.1:8765/v1/stream/analyze"
+    )
 
 
 def test_a_server_that_is_not_running_is_said_in_a_sentence(live: LivePage) -> None:
@@ -166,8 +235,9 @@ def test_a_server_that_is_not_running_is_said_in_a_sentence(live: LivePage) -> N
     assert the_camera_is_released(live)
 
 
-def test_a_server_that_dies_is_said_with_what_was_sent(live: LivePage, quick_mock: RunningMock) -> None:
-    live.open(url=quick_mock.url, segment=QUICK_SEGMENT_MS)
+def test_a_server_that_dies_is_said_with_what_was_sent(at_the_mock: LivePage, quick_mock: RunningMock) -> None:
+    live = at_the_mock
+    live.open(segment=QUICK_SEGMENT_MS)
     live.start()
     expect(live.bars("agreement").first).to_be_visible(timeout=PATIENCE_MS)
     quick_mock.process.kill()
@@ -180,7 +250,8 @@ def test_a_server_that_dies_is_said_with_what_was_sent(live: LivePage, quick_moc
 
 def test_a_key_without_the_scope_is_explained(live: LivePage, start_mock: Callable[..., RunningMock]) -> None:
     mock = start_mock("--scoped-key", "ih_live_upload", "interhumanai.upload")
-    live.open("ih_live_upload", url=mock.url)
+    live.site = mock.base_url
+    live.open("ih_live_upload")
     live.start()
     live.wait_for("over")
     live.said(live.problems, "ih2003", "Use one that has the scope interhumanai.stream", "4003", "before session.ready")
@@ -207,7 +278,8 @@ def test_markup_from_a_server_is_text(live: LivePage, start_mock: Callable[..., 
         """
     )
     mock = start_mock("--segment-seconds", "8", "--scenario", str(scenario))
-    live.open(url=mock.url, segment=QUICK_SEGMENT_MS)
+    live.site = mock.base_url
+    live.open(segment=QUICK_SEGMENT_MS)
     live.start()
     live.said(live.events.locator('[data-kind="signal.detected"]'), image + script)
     live.said(live.problems, script + image)
@@ -218,8 +290,9 @@ def test_markup_from_a_server_is_text(live: LivePage, start_mock: Callable[..., 
     assert live.page.evaluate("() => window.harmed") is None
 
 
-def test_the_second_session_on_a_page_starts_from_nothing(live: LivePage, quick_mock: RunningMock) -> None:
-    live.open(url=quick_mock.url, segment=QUICK_SEGMENT_MS)
+def test_the_second_session_on_a_page_starts_from_nothing(at_the_mock: LivePage) -> None:
+    live = at_the_mock
+    live.open(segment=QUICK_SEGMENT_MS)
     for _ in range(2):
         live.start()
         expect(live.bars("agreement").first).to_be_visible(timeout=PATIENCE_MS)

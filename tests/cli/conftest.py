@@ -19,9 +19,7 @@ def start_mock() -> Iterator[Callable[..., RunningMock]]:
 
     yield start
     for mock in running:
-        if mock.process.returncode is None:
-            mock.process.terminate()
-            mock.process.communicate(timeout=30)
+        mock.stop()
 
 
 @pytest.fixture

@@ -155,6 +155,23 @@ def test_a_file_that_is_too_large_is_refused_as_such_and_one_of_exactly_the_limi
         assert "segment 1 exceeds the limit of 33,554,432 bytes" in row["error"]["message"]
 
 
+def test_an_older_revision_has_limits_of_its_own(tmp_path: Path) -> None:
+    # Documented for v0: at least 10,000 bytes and at most 20 MiB.
+    whole = Path(film(tmp_path / "film.mp4", "mp4", "mpeg4")).read_bytes()
+    free = b"\x00\x00\x00\x01free" + (1 << 40).to_bytes(8, "big")
+    sizes = [9_999, 10_000, 20 * 1024 * 1024, 20 * 1024 * 1024 + 1]
+    assert len(whole + free) < sizes[0]
+    files = [sparse(tmp_path / f"{size}.mp4", size, whole + free) for size in sizes]
+    small, *others, large = rows("--revision", "v0", *files, code=1)
+    assert [row["bytes"] for row in (small, *others, large)] == sizes
+    assert [row["verdict"] for row in (small, *others, large)] == ["refused", "accepted", "accepted", "refused"]
+    assert small["error"]["clause"] == large["error"]["clause"] == "SEG-3"
+    assert "10000" in small["error"]["message"].replace(",", "")
+    assert large["error"]["message"] == "Video chunk too large: 20971521 bytes (maximum: 20971520 bytes)"
+    for revision in ("v0.2", "v1"):
+        assert {row["verdict"] for row in rows("--revision", revision, *files)} == {"accepted"}
+
+
 def test_of_a_file_that_is_too_large_nothing_is_told_that_another_file_holds(tmp_path: Path) -> None:
     whole = Path(film(tmp_path / "film.mp4", "mp4", "mpeg4")).read_bytes()
     free = b"\x00\x00\x00\x01free" + (1 << 40).to_bytes(8, "big")

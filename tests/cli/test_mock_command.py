@@ -7,10 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import anyio
+import httpx
 import pytest
 from commands import RunningMock, ihproto
 
-from ihproto import SessionClosed
+from ihproto import V2, SessionClosed
 from ihproto.anyio import SessionRefused, connect
 
 
@@ -35,8 +36,8 @@ def test_a_signal_closes_the_sessions_and_it_exits_with_0(mock: RunningMock, num
             return closed
 
     assert anyio.run(body).code == 1001
-    _, log = mock.process.communicate(timeout=30)
-    assert mock.process.returncode == 0
+    code, log = mock.ended()
+    assert code == 0
     assert "Traceback" not in log
 
 
@@ -146,7 +147,71 @@ def test_a_request_that_is_no_upgrade_is_in_the_log(start_mock: Callable[..., Ru
         while plain.recv(1000):
             pass
     _, log = mock.stop(signal.SIGTERM)
-    asked, refused = [json.loads(line) for line in log.splitlines()]
-    assert (asked["event"], asked["path"]) == ("request", "/v1/stream/analyze")
-    assert (refused["event"], refused["refused"], refused["status"]) == ("request refused", True, 426)
-    assert "WebSocket" in refused["why"]
+    request, refusal = [json.loads(line) for line in log.splitlines()]
+    assert (request["event"], request["path"]) == ("request", "/v1/stream/analyze")
+    assert (refusal["event"], refusal["status"]) == ("request refused", 426)
+    assert "WebSocket" in refusal["why"]
+
+
+# --- what is served ---------------------------------------------------------------------------------------------------
+
+
+def test_a_mock_that_does_not_come_up_says_why() -> None:
+    with pytest.raises(RuntimeError, match=r"(?s)exit code 2 before it listened: .*bundled scenario"):
+        RunningMock(("--scenario", "nowhere"))
+
+
+def test_a_page_is_served_at_the_root(start_mock: Callable[..., RunningMock], tmp_path: Path) -> None:
+    (tmp_path / "index.html").write_text("<!doctype html>here")
+    answer = httpx.get(start_mock("--pages", str(tmp_path)).base_url)
+    assert (answer.status_code, answer.text) == (200, "<!doctype html>here")
+    assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
+
+
+def test_key_pairs_can_be_exchanged(start_mock: Callable[..., RunningMock]) -> None:
+    mock = start_mock("--key-pair", "one", "ih_secret_one", "--key-pair", "two", "ih_secret_two")
+    statuses = {}
+    for name, secret in (("one", "ih_secret_one"), ("two", "ih_secret_two"), ("one", "ih_secret_two")):
+        body = {"key_id": name, "key_secret": secret, "scopes": ["interhumanai.stream"]}
+        statuses[name, secret] = httpx.post(f"{mock.base_url}/v1/auth", json=body).status_code
+    assert list(statuses.values()) == [200, 200, 401]
+    assert "ih_secret" not in mock.stop()[1]
+
+
+def test_a_model_without_a_backend_is_refused_and_others_are_not(start_mock: Callable[..., RunningMock]) -> None:
+    mock = start_mock("--no-backend", "inter-2")
+
+    async def body() -> None:
+        url = mock.url.replace("/v1/", "/v2/")
+        with pytest.raises(SessionRefused, match="ih1003") as refused:
+            async with connect(url, "ih_live_mock", revision=V2):
+                pass
+        assert refused.value.closed.code == 1013
+        async with connect(url, "ih_live_mock", revision=V2, model="inter-2-audio"):
+            pass
+
+    anyio.run(body)
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (["--pin", "v1", "--pin", "v1-window"], "v1 and v1-window share the path /v1/stream/analyze"),
+        (["--pin", "v0.2", "--pin", "v2", "--pin", "v0"], "v0.2 and v0 share the path /v0/stream/analyze"),
+        (["--pin", "v9"], "v9"),
+        (["--no-backend", "inter-9"], "inter-9"),
+        (["--key-pair", "one", ""], "a key pair needs an id and a secret"),
+        (["--key-pair", "one", "a", "--key-pair", "one", "b"], "two key pairs have the same id"),
+        (["--pages", "EMPTY"], "has no index.html"),
+        (["--pages", "EMPTY/nowhere"], "does not exist"),
+    ],
+)
+def test_what_cannot_be_served_is_said_with_exit_code_2(tmp_path: Path, words: list[str], complaint: str) -> None:
+    result = ihproto("mock", "--port", "0", *[word.replace("EMPTY", str(tmp_path)) for word in words])
+    assert (result.returncode, result.stdout) == (2, "")
+    assert complaint in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_one_pin_for_each_path_is_possible(start_mock: Callable[..., RunningMock]) -> None:
+    assert start_mock("--pin", "v0", "--pin", "v1-window", "--pin", "v2", "--pin", "v2").url

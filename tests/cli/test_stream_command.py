@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from commands import RunningMock, ihproto
@@ -204,3 +205,175 @@ def test_pieces_out_of_order_are_explained(mock: RunningMock, pieces: list[str])
     (line,) = result.stderr.splitlines()
     assert "segment 3, ih5004: segment 3 leaves a gap of 3.00 s" in line
     assert "a piece in between is missing; send the recorder's chunks in order, each once (SEG-6)" in line
+
+
+# --- revisions --------------------------------------------------------------------------------------------------------
+
+
+def events_of(log: str, event: str) -> list[dict[str, Any]]:
+    return [entry for entry in map(json.loads, log.splitlines()) if entry["event"] == event]
+
+
+@pytest.mark.parametrize(
+    ("revision", "member", "types", "never"),
+    [
+        ("v0", "status", {"processing", "result", "completed"}, "correlation_id"),
+        ("v0.2", "status", {"processing", "result", "completed"}, "type"),
+        # Nothing says when such a server has finished, so the client listens on for a while.
+        pytest.param(
+            "v1-window",
+            "type",
+            {"signal.detected", "engagement.updated", "conversation_quality.updated"},
+            "status",
+            marks=pytest.mark.slow,
+        ),
+        ("v1", "type", {"session.ready", "session.updated", "signal.detected", "session.ended"}, "status"),
+        ("v2", "type", {"session.ready", "session.updated", "signal.detected", "session.ended"}, "status"),
+    ],
+)
+def test_every_revision_can_be_spoken(
+    start_mock: Callable[..., RunningMock], pieces: list[str], revision: str, member: str, types: set[str], never: str
+) -> None:
+    mock = start_mock("--log-format", "json", "--pin", revision)
+    url = mock.base_url.replace("http", "ws")
+    result = ihproto("stream", url, *pieces[:4], "--key", KEY, "--pace", "fast", "--json", "--revision", revision)
+    assert result.returncode == 0, result.stderr
+    messages = [json.loads(line) for line in result.stdout.splitlines()]
+    assert types <= {message[member] for message in messages}
+    assert not [message for message in messages if never in message]
+    if revision in ("v1-window", "v0", "v0.2"):
+        assert "session.ready" not in result.stdout
+    _, log = mock.stop()
+    (opened,) = events_of(log, "session opened")
+    assert opened["revision"] == revision
+    assert len(events_of(log, "segment accepted")) == 4
+
+
+def test_a_model_may_take_raw_audio_whose_length_follows_from_its_rate(
+    start_mock: Callable[..., RunningMock], tmp_path: Path
+) -> None:
+    mock = start_mock("--log-format", "json")
+    speech = tmp_path / "speech.pcm"
+    speech.write_bytes(bytes(480_000))
+    url = mock.url.replace("/v1/", "/v2/")
+    for rate in ("16000", "24000"):
+        words = ("--revision", "v2", "--model", "inter-2-audio", "--audio-rate", rate)
+        result = ihproto("stream", url, str(speech), "--key", KEY, "--pace", "fast", *words)
+        assert result.returncode == 0, result.stderr
+    _, log = mock.stop()
+    assert [opened["model"] for opened in events_of(log, "session opened")] == ["inter-2-audio"] * 2
+    # Samples of two bytes each, one channel.
+    assert [accepted["end"] for accepted in events_of(log, "segment accepted")] == [15.0, 10.0]
+
+
+def test_goals_bring_feedback_in_v2(mock: RunningMock, pieces: list[str]) -> None:
+    url = mock.url.replace("/v1/", "/v2/")
+    words = ("--revision", "v2", "--model", "inter-2", "--goal", "clarity", "--goal", "energy", "--json")
+    result = ihproto("stream", url, *pieces[:6], "--key", KEY, "--pace", "fast", *words)
+    assert result.returncode == 0, result.stderr
+    messages = [json.loads(line) for line in result.stdout.splitlines()]
+    (config,) = [message["data"] for message in messages if message["type"] == "session.updated"]
+    assert (config["goal_dimensions"], config["model"]) == (["clarity", "energy"], "inter-2")
+    (advice,) = [message["data"] for message in messages if message["type"] == "feedback.generated"]
+    assert "a short question now" in json.dumps(advice)
+
+
+def test_raw_audio_for_a_model_that_takes_none_is_refused_and_said(mock: RunningMock, pieces: list[str]) -> None:
+    url = mock.url.replace("/v1/", "/v2/")
+    words = ("--revision", "v2", "--model", "inter-2", "--audio-rate", "16000")
+    result = ihproto("stream", url, pieces[0], "--key", KEY, "--pace", "fast", *words)
+    assert result.returncode == 1
+    (line,) = result.stderr.splitlines()
+    assert "ih6001" in line
+    assert "CFG-8" in line
+
+
+def test_goals_that_a_session_does_not_offer_are_refused_and_said(mock: RunningMock, pieces: list[str]) -> None:
+    result = ihproto("stream", mock.url, *pieces[:2], "--key", KEY, "--pace", "fast", "--goal", "clarity")
+    assert result.returncode == 1
+    (line,) = result.stderr.splitlines()
+    assert "2 segments sent" in line
+    assert "ih6001" in line
+    assert "goal_dimensions" in line
+
+
+@pytest.mark.parametrize(
+    ("revision", "words", "clause"),
+    [
+        ("v0", ["--model", "inter-2"], "CFG-1"),
+        ("v0", ["--include", "overall"], "CFG-1"),
+        ("v0.2", ["--goal", "clarity"], "CFG-1"),
+        ("v1-window", ["--goal", "clarity"], "CFG-5"),
+        ("v1-window", ["--model", "inter-2"], "CFG-7"),
+        ("v1", ["--model", "inter-2"], "CFG-7"),
+        ("v1", ["--audio-rate", "16000"], "CFG-5"),
+    ],
+)
+def test_what_a_revision_does_not_have_is_said_with_the_clause_before_anything_is_sent(
+    mock: RunningMock, pieces: list[str], revision: str, words: list[str], clause: str
+) -> None:
+    url = mock.base_url.replace("http", "ws")
+    result = ihproto("stream", url, pieces[0], "--key", KEY, "--revision", revision, *words)
+    assert (result.returncode, result.stdout) == (2, ""), result.stderr
+    (line,) = result.stderr.splitlines()
+    assert clause in line
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (["--revision", "v3"], "v3"),
+        (["--goal", "charm"], "charm"),
+        (["--audio-rate", "44100"], "44100"),
+    ],
+)
+def test_a_choice_that_there_is_not_is_said_with_exit_code_2(
+    pieces: list[str], words: list[str], complaint: str
+) -> None:
+    result = ihproto("stream", "ws://127.0.0.1:1", pieces[0], "--key", KEY, *words)
+    assert result.returncode == 2
+    assert complaint in result.stderr
+
+
+def test_a_model_that_the_server_does_not_have_is_one_line(mock: RunningMock, pieces: list[str]) -> None:
+    url = mock.url.replace("/v1/", "/v2/")
+    result = ihproto("stream", url, pieces[0], "--key", KEY, "--revision", "v2", "--model", "inter-9")
+    assert (result.returncode, result.stdout) == (1, "")
+    (line,) = result.stderr.splitlines()
+    assert "ih4005" in line
+    assert "1008" in line
+
+
+@pytest.mark.parametrize(("revision", "path"), [("v0.2", "/v0/auth"), ("v1", "/v1/auth"), ("v2", "/v1/auth")])
+def test_a_key_pair_is_exchanged_where_its_revision_has_it(
+    start_mock: Callable[..., RunningMock], pieces: list[str], revision: str, path: str
+) -> None:
+    mock = start_mock("--log-format", "json", "--key-pair", "ours", "ih_secret_of_ours")
+    words = ("--key-id", "ours", "--pace", "fast", "--revision", revision)
+    url = mock.base_url.replace("http", "ws")
+    result = ihproto("stream", url, *pieces[:2], *words, IHPROTO_KEY_SECRET="ih_secret_of_ours")
+    assert result.returncode == 0, result.stderr
+    wrong = ihproto("stream", url, *pieces[:2], *words, IHPROTO_KEY_SECRET="ih_secret_wrong")
+    assert (wrong.returncode, wrong.stdout) == (1, "")
+    assert "ih2001" in wrong.stderr
+    _, log = mock.stop()
+    assert [request["path"] for request in events_of(log, "request")] == [path, path]
+    assert len(events_of(log, "session opened")) == 1
+    assert "ih_secret" not in log + result.stdout + result.stderr + wrong.stderr
+
+
+@pytest.mark.parametrize(
+    ("url", "complaint"), [("ws://[::1", "cannot be read"), ("nowhere", "wss://"), ("http://127.0.0.1:1", "wss://")]
+)
+def test_a_url_is_judged_before_a_key_pair_is_exchanged(pieces: list[str], url: str, complaint: str) -> None:
+    result = ihproto("stream", url, pieces[0], "--key-id", "ours", IHPROTO_KEY_SECRET="ih_secret_of_ours")
+    assert (result.returncode, result.stdout) == (2, "")
+    (line,) = result.stderr.splitlines()
+    assert complaint in line
+    assert "HS-1" in line
+
+
+def test_a_key_pair_without_its_secret_is_wrong_usage(pieces: list[str]) -> None:
+    result = ihproto("stream", "ws://127.0.0.1:1", pieces[0], "--key-id", "ours", IHPROTO_KEY_SECRET="")
+    assert result.returncode == 2
+    assert "IHPROTO_KEY_SECRET" in result.stderr

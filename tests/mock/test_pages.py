@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mimetypes
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TypeVar
@@ -95,6 +96,36 @@ def test_the_files_of_the_folder_are_served_as_what_they_are(
     assert answer.headers["Content-Type"].partition(";")[0] == content_type
     assert answer.content == content
     assert answer.headers["X-Correlation-ID"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content_type"),
+    [
+        ("a.html", "text/html; charset=utf-8"),
+        ("a.css", "text/css; charset=utf-8"),
+        ("a.js", "text/javascript; charset=utf-8"),
+        ("A.JS", "text/javascript; charset=utf-8"),
+        ("a.mjs", "text/javascript; charset=utf-8"),
+        ("a.svg", "image/svg+xml; charset=utf-8"),
+        ("a.png", "image/png"),
+        ("a.json", "application/json"),
+        ("a.ico", "image/x-icon"),
+        ("a.txt", "text/plain"),
+        ("a.js.gz", "application/octet-stream"),
+        ("a.css.", "application/octet-stream"),
+    ],
+)
+def test_what_a_browser_is_told_of_a_file_does_not_depend_on_the_machine(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, content_type: str
+) -> None:
+    # As a machine may have it in its tables, where some program put it.
+    wrong = dict.fromkeys((".html", ".css", ".js", ".mjs", ".svg", ".png", ".json", ".ico"), "text/x-wrong")
+    mimetypes.init()
+    for ending, kind in wrong.items():
+        monkeypatch.setitem(mimetypes.types_map, ending, kind)
+    assert mimetypes.guess_type("a.js") == ("text/x-wrong", None)
+    (folder / name).write_bytes(b"x")
+    assert ask(folder, f"/{name}").headers["Content-Type"] == content_type
 
 
 def test_a_page_may_do_what_a_live_page_has_to_and_run_nothing_of_strangers(folder: Path) -> None:

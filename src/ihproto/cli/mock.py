@@ -60,7 +60,7 @@ from ihproto_mock import BUNDLED, DEFAULT_KEY, DEFAULT_KEY_ID, KeyPair, LogEntry
     "--no-backend",
     "unavailable_models",
     multiple=True,
-    metavar="MODEL",
+    type=click.Choice([model.name for revision in REVISIONS.values() for model in revision.models if model.name]),
     help="Refuse sessions with this model, as if nothing could serve it; repeat for more.",
 )
 @click.option(

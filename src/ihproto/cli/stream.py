@@ -41,6 +41,7 @@ from ihproto.cli.view import JsonView, LiveView, View, describe
 from ihproto.messages import ErrorMessage
 from ihproto.revisions import QUALITY_DIMENSIONS
 from ihproto.tokens import STREAM_SCOPE
+from ihproto.wire import Target
 
 _INCLUDES = {"overall": INCLUDE_OVERALL, "timeline": INCLUDE_TIMELINE}
 
@@ -217,6 +218,8 @@ class _Job:
         return code
 
     async def _session(self, url: str, choice: CredentialChoice, options: ConnectOptions) -> int:
+        # Before anything else is made of the URL: what is wrong with it is to be said of a stream's.
+        Target.parse(url, options["revision"], allow_plaintext=options["allow_plaintext"])
         credential = choice.credential(
             url, STREAM_SCOPE, options["revision"].auth_path, allow_plaintext=options["allow_plaintext"]
         )

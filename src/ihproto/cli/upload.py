@@ -11,6 +11,7 @@ from typing import NamedTuple
 import anyio
 import attrs
 import click
+from click.core import ParameterSource
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -91,6 +92,13 @@ def upload(
     choice = choose(key, key_env, key_id, key_secret_env)
     if "none" in include and len(include) > 1:
         raise click.UsageError("--include none goes with no other --include")
+    if model is None:
+        given = click.get_current_context().get_parameter_source
+        for name, option in (("wait_seconds", "--wait"), ("poll_interval", "--poll")):
+            if given(name) is ParameterSource.COMMANDLINE:
+                raise click.UsageError(f"{option} goes with --model; without it there is no job to wait for")
+    if not file.is_file():
+        raise click.UsageError(printable(f"{file} is no regular file; how long it is must be known before it is sent"))
     if "signals" in include and model is None:
         raise click.UsageError("--include signals goes with --model; without it the signals always come")
     offered = [name for name in _INCLUDES if model is not None or name != "signals"]
@@ -132,6 +140,9 @@ class _Upload:
             return TERMINATED if self.interrupted is signal.SIGTERM else INTERRUPTED
         if isinstance(failure, OSError):
             return say("upload", f"{self.file}: {failure.strerror}", FAILED)
+        if isinstance(failure, ValueError):
+            # Somebody writes to the file while it is read.
+            return say("upload", f"{self.file}: {failure}", FAILED)
         if failure is not None:
             raise failure
         return code
@@ -144,13 +155,16 @@ class _Upload:
     async def _upload(self) -> int:
         api = Api(self.url, allow_plaintext=self.insecure)
         credential = self.choice.credential(self.url, UPLOAD_SCOPE, AUTH_PATHS[-1], allow_plaintext=self.insecure)
+        console = Console(stderr=True)
         bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
             DownloadColumn(),
             TimeElapsedColumn(),
-            console=Console(stderr=True),
+            console=console,
             transient=True,
+            # It would leave an empty line in a file.
+            disable=not console.is_terminal,
         )
         with bar:
             task = bar.add_task("sending", total=None)
