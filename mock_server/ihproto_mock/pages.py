@@ -43,8 +43,14 @@ def _content_type(path: Path) -> str:
     return _UNKNOWN if guessed is None or encoding is not None else guessed
 
 
+def _is_hidden(path: Path) -> bool:
+    return any(part.startswith(".") for part in path.parts)
+
+
 class Pages:
     """Serves the files of one folder, and nothing outside of it: a link that leads there is none of its files.
+
+    Hidden files, and what is in hidden folders, are not served: `.env` and `.git` are no part of a page.
 
     Args:
         folder: The folder, as it is now; `index.html` in it is what is at `/`.
@@ -58,7 +64,7 @@ class Pages:
         self._files = {
             f"/{path.relative_to(folder).as_posix()}": path
             for path in sorted(folder.rglob("*"))
-            if path.is_file() and path.resolve().is_relative_to(root)
+            if path.is_file() and path.resolve().is_relative_to(root) and not _is_hidden(path.relative_to(folder))
         }
         if f"/{_INDEX}" not in self._files:
             raise ValueError(f"{folder} has no {_INDEX}")

@@ -215,3 +215,9 @@ def test_what_cannot_be_served_is_said_with_exit_code_2(tmp_path: Path, words: l
 
 def test_one_pin_for_each_path_is_possible(start_mock: Callable[..., RunningMock]) -> None:
     assert start_mock("--pin", "v0", "--pin", "v1-window", "--pin", "v2", "--pin", "v2").url
+
+
+def test_a_scope_that_there_is_not_is_said_so() -> None:
+    run = ihproto("mock", "--scoped-key", "k", "interhumanai.strem")
+    assert run.returncode == 2
+    assert "there is no scope interhumanai.strem" in run.stderr

@@ -391,3 +391,20 @@ def test_a_reader_that_has_gone_away_ends_it_quietly(service: str, film: str, mo
         finally:
             process.kill()
     assert errors == ""
+
+
+@pytest.mark.parametrize("words", ["see [/foo]", "[bold]big[/bold] [link=http://x]here"])
+def test_brackets_in_what_a_server_says_are_only_brackets(film: str, tmp_path: Path, words: str) -> None:
+    scenario = tmp_path / "brackets.toml"
+    signal_ = f'[[signal]]\ntype = "stress"\nstart = 1\nend = 9\nrationale = "{words}"\n'
+    scenario.write_text(f'name = "brackets"\n{signal_}')
+    mock = RunningMock((*WITH_KEY, "--scenario", str(scenario)))
+    try:
+        assert words in upload(film, mock.base_url, *WITH_KEY).stdout
+    finally:
+        mock.stop()
+
+
+def test_a_url_that_is_none_is_said_so(film: str) -> None:
+    line = failed(upload(film, "http://[::1", "--key-id", KEY_ID, IHPROTO_KEY_SECRET=KEY_SECRET), 2)
+    assert "(HS-1)" in line

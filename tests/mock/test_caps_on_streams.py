@@ -150,13 +150,12 @@ def test_hs_14_a_page_that_reads_a_job_from_its_own_origin_sends_none() -> None:
 
 def test_a_body_that_drips_in_has_an_end() -> None:
     async def body() -> bytes:
-        async with MockServer() as mock:
-            async with await trio.open_tcp_stream("127.0.0.1", mock.port) as stream:
-                await stream.send_all(b"POST /v1/auth HTTP/1.1\r\nHost: h\r\nContent-Length: 1000\r\n\r\n")
-                for _ in range(3):
-                    await stream.send_all(b" ")
-                    await trio.sleep(11)
-                return bytes(await stream.receive_some())
+        async with MockServer() as mock, await trio.open_tcp_stream("127.0.0.1", mock.port) as stream:
+            await stream.send_all(b"POST /v1/auth HTTP/1.1\r\nHost: h\r\nContent-Length: 1000\r\n\r\n")
+            for _ in range(3):
+                await stream.send_all(b" ")
+                await trio.sleep(11)
+            return bytes(await stream.receive_some())
 
     answer = trio.run(body, clock=trio.testing.MockClock(autojump_threshold=0.01))
     assert answer.startswith(b"HTTP/1.1 408 ")

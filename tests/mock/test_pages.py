@@ -263,3 +263,11 @@ def test_a_folder_without_a_page_is_refused(folder: Path, name: str) -> None:
         MockServer(pages=folder / name)
     with pytest.raises(ValueError, match=r"has no index\.html"):
         Pages(folder / name)
+
+
+@pytest.mark.parametrize("path", [".env", ".git/config", "assets/.hidden/x.js"])
+def test_what_is_hidden_is_no_part_of_a_page(folder: Path, path: str) -> None:
+    hidden = folder / path
+    hidden.parent.mkdir(parents=True, exist_ok=True)
+    hidden.write_bytes(SECRET)
+    assert ask(folder, f"/{path}").status_code == 404

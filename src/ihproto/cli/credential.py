@@ -66,8 +66,13 @@ class CredentialChoice:
         """
         if self.key is not None:
             return self.key
-        parts = urlsplit(url)
-        api = Api(f"{parts.scheme}://{parts.netloc}", allow_plaintext=allow_plaintext)
+        try:
+            parts = urlsplit(url)
+            base = f"{parts.scheme}://{parts.netloc}"
+        except ValueError:
+            # Not a URL at all: whoever connects to it says so.
+            base = url
+        api = Api(base, allow_plaintext=allow_plaintext)
         return TokenSource(api, self.key_id or "", self.key_secret or "", (scope,), path=path)
 
 

@@ -120,6 +120,10 @@ def mock(
     scopes: dict[str, tuple[str, ...]] = dict.fromkeys(keys, (STREAM_SCOPE, UPLOAD_SCOPE))
     for key, names in scoped_keys:
         scopes[key] = tuple(name.strip() for name in names.split(",") if name.strip())
+        unknown = set(scopes[key]) - {STREAM_SCOPE, UPLOAD_SCOPE}
+        if unknown:
+            what = f"there is no scope {', '.join(sorted(unknown))}; there are {STREAM_SCOPE} and {UPLOAD_SCOPE}"
+            raise click.UsageError(f"--scoped-key: {what}")
     log = _log_json if log_format == "json" else _TextLog()
     logging.getLogger("ihproto").addHandler(_LogHandler(log))
     try:

@@ -15,6 +15,7 @@ from click.core import ParameterSource
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
 from ihproto import INCLUDE_OVERALL, INCLUDE_TIMELINE
 from ihproto.anyio import Api
@@ -25,7 +26,7 @@ from ihproto.cli.view import score_line
 from ihproto.codec import encode_json
 from ihproto.messages import ConversationQuality, SignalSpan
 from ihproto.tokens import AUTH_PATHS, UPLOAD_SCOPE
-from ihproto.uploads import INCLUDE_SIGNALS, MAX_WAIT_SECONDS, AnalysisResult, UploadJob
+from ihproto.uploads import INCLUDE_SIGNALS, JOB_LIFETIME_SECONDS, MAX_WAIT_SECONDS, AnalysisResult, UploadJob
 
 _INCLUDES = {"overall": INCLUDE_OVERALL, "timeline": INCLUDE_TIMELINE, "signals": INCLUDE_SIGNALS}
 
@@ -157,7 +158,7 @@ class _Upload:
         credential = self.choice.credential(self.url, UPLOAD_SCOPE, AUTH_PATHS[-1], allow_plaintext=self.insecure)
         console = Console(stderr=True)
         bar = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             DownloadColumn(),
             TimeElapsedColumn(),
@@ -184,8 +185,11 @@ class _Upload:
                     include=self.include,
                     progress=progress,
                 )
-                bar.update(task, description=f"job {job.status}")
-                job = await api.wait_for_job(credential, job, poll_interval=self.poll_interval)
+                bar.update(task, description=printable(f"job {job.status}"))
+                # Later it cannot be read any more (UPL-2).
+                job = await api.wait_for_job(
+                    credential, job, poll_interval=self.poll_interval, timeout=JOB_LIFETIME_SECONDS
+                )
         if self.as_json:
             echo(encode_json(job if job is not None else result).decode())
         if job is None:
@@ -245,7 +249,7 @@ def _print(rows: Sequence[_Row]) -> None:
     table = Table.grid(padding=(0, 2))
     for head, start, end, text in rows:
         stretch = (f"{start:g}", f"to {end:g} s") if start is not None and end is not None else ("", "")
-        table.add_row(head, *stretch, printable(text))
+        table.add_row(head, *stretch, Text(printable(text)))
     # Whatever reads a pipe wants a line for a line.
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 1000)
     with console.capture() as capture:
