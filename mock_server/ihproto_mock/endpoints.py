@@ -158,15 +158,7 @@ class HttpEndpoints:
 
 def _tell(answer: Answer, say: Say) -> None:
     if isinstance(answer.content, HttpError):
-        error = answer.content
-        say(
-            "request refused",
-            refused=True,
-            status=answer.status,
-            code=error.error_id,
-            clause=answer.clause_id,
-            why=error.message,
-        )
+        _tell_refusal(say, answer.content, answer.status, answer.clause_id)
     else:
         say("request answered", status=answer.status)
 
@@ -175,23 +167,21 @@ def _tell_outcome(error: HttpError | None, done: str, say: Say) -> None:
     if error is None:
         say(done)
     else:
-        say("request refused", refused=True, code=error.error_id, why=error.message)
+        _tell_refusal(say, error)
+
+
+def _tell_refusal(say: Say, error: HttpError, status: int | None = None, clause_id: str | None = None) -> None:
+    say("request refused", refused=True, status=status, code=error.error_id, clause=clause_id, why=error.message)
 
 
 async def _deny(exchange: HttpExchange, say: Say, denial: Denial) -> None:
-    say(
-        "request refused",
-        refused=True,
-        status=denial.status,
-        code=denial.error_id,
-        clause=denial.clause_id,
-        why=denial.message,
-    )
+    _tell_refusal(say, denial.error, denial.status, denial.clause_id)
     await exchange.refuse(denial.status, denial.error)
 
 
 async def _refuse(
     exchange: HttpExchange, say: Say, status: int, what: str, *, headers: Sequence[tuple[str, str]] = ()
 ) -> None:
-    say("request refused", refused=True, status=status, why=what)
-    await exchange.refuse(status, HttpError(message=what), headers=headers)
+    error = HttpError(message=what)
+    _tell_refusal(say, error, status)
+    await exchange.refuse(status, error, headers=headers)

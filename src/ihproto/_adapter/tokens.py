@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 class TokenSource:
     """A key pair, exchanged for an access token whenever one is needed (AUT-1).
 
-    It can stand wherever a credential is wanted.
+    It can stand wherever a credential is wanted. A token is renewed before its time is over; when a server refuses one
+    all the same, because it was restarted, say, call `invalidate` and try again.
 
     Args:
         api: Where keys are exchanged.
