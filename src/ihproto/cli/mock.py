@@ -106,9 +106,9 @@ def mock(
     port_file: Path | None,
     log_format: str,
 ) -> None:
-    """Run a mock server.
+    """Run a mock server: every revision of the stream, uploads, and tokens, at one address.
 
-    It prints the URL of its endpoint on stdout, logs on stderr what happens and why something is refused, and stops
+    It prints the URL of the v1 stream on stdout, logs on stderr what happens and why something is refused, and stops
     at Ctrl-C or SIGTERM, after closing every session with 1001.
 
     \b
