@@ -34,6 +34,7 @@ from ihproto import (
     EngagementReport,
     ExpectedMedia,
     LocalProtocolError,
+    MediaRange,
     NominalScanner,
     QualityReport,
     Revision,
@@ -942,3 +943,21 @@ def test_a_contract_with_timers_is_kept_all_the_same(revision: Revision) -> None
     *told, close = said(session.to_send())
     assert close == ("close", 1001)
     assert len(told) == (1 if revision is V1_WINDOW else 0)
+
+
+@pytest.mark.parametrize(
+    ("revision", "clause_id"), [(V0, "STS-1"), (V0_2, "STS-1"), (V1_WINDOW, "ENV-1")], ids=["v0", "v0.2", "v1-window"]
+)
+def test_what_a_revision_has_no_message_for_cannot_be_said(revision: Revision, clause_id: str) -> None:
+    session = opened(revision)
+    with pytest.raises(LocalProtocolError, match=f"^{clause_id}: revision {revision.id} has no coverage.degraded"):
+        session.send_degraded([MediaRange(0, 8)], 0.0)
+    assert session.to_send() == []
+
+
+@pytest.mark.parametrize("revision", [V1, V2], ids=["v1", "v2"])
+def test_media_without_all_of_the_picture_is_told(revision: Revision) -> None:
+    session = opened(revision)
+    session.send_degraded([MediaRange(0, 8)], 0.0)
+    expected = {"ranges": [{"start": 0, "end": 8}], "reason": "video_gap"}
+    assert said(session.to_send()) == [("coverage.degraded", expected)]
