@@ -245,7 +245,8 @@ class MediaScanner:
         begins_at = extent.start if self._has_header or self.so_far.end is None else self.so_far.end
         seconds = extent.end - begins_at if extent.end is not None and begins_at is not None else 0.0
         return SegmentMedia(
-            seconds=max(0.0, seconds),
+            # A difference of floats has digits that no container has counted.
+            seconds=round(max(0.0, seconds), 9),
             size=self._size,
             container=scanner.container,
             has_header=self._has_header,
