@@ -306,9 +306,9 @@ class ServerSession:
     def send_error(self, code: str, now: float, *, message: str | None = None, segment: int | None = None) -> m.Error:
         """Say that something went wrong (ERR-1).
 
-        An error whose id announces a close is followed by it, unless it is about a segment (ERR-2), and so is any
-        error that is said in place of `session.ready` (RDY-3). In revisions in which an error is always about a
-        segment (STS-1), one that is about none is told by the close alone.
+        An error whose id announces a close is followed by it (ERR-2), and so is any error that is said in place of
+        `session.ready` (RDY-3). In revisions in which every error is about a segment (STS-1), such an error closes
+        nothing, and one that is about no segment is told by the close alone.
 
         Args:
             code: The error id.
