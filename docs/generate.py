@@ -102,8 +102,8 @@ def protocol_page() -> str:
         (
             "The HTTP status is that of a response, a refused upgrade included. The close code "
             "is what ends a session after the error; an error without one, where it occurs in a "
-            "session, leaves it open. The close codes of ih1001, ih6003 and ih6004 are assumed, "
-            "and so is the wording at the end of every link except that of ih6002."
+            "session, leaves it open. The close codes of ih1001, ih2014, ih6003 and ih6004 are "
+            "assumed, and so is the wording at the end of every link except that of ih6002."
         ),
         table(
             ("id", "meaning", "HTTP status", "close code"),

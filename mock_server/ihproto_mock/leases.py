@@ -71,7 +71,7 @@ class Standing:
         scopes: Its scopes.
         caps: Its caps.
         expires_at: When nothing new can begin with it any more.
-        account: Whose it is; the same for all that was issued to one customer, and no secret.
+        account: Whose it is; the same for all that was issued to one customer.
         issuer: The digest of the API key that issued it; None when it is no client token.
         revoked: Whether it was revoked.
         running: How many leases are out.
@@ -82,7 +82,7 @@ class Standing:
     scopes: frozenset[str]
     caps: Caps = attrs.field(factory=Caps)
     expires_at: float = math.inf
-    account: str = ""
+    account: str = attrs.field(default="", repr=False)
     issuer: bytes | None = attrs.field(default=None, repr=False)
     revoked: bool = False
     running: int = 0

@@ -39,7 +39,8 @@ class MockServer:
 
     Args:
         keys: Each valid API key with its scopes; None for `DEFAULT_KEY` with all scopes.
-        key_pairs: The key pairs that can be exchanged for tokens; None for `DEFAULT_KEY_ID` with `DEFAULT_KEY_SECRET`.
+        key_pairs: The key pairs that can be exchanged for tokens; None for `DEFAULT_KEY_ID` with `DEFAULT_KEY_SECRET`,
+            or for none where `keys` are given.
         pin: Ids of revisions to serve at their paths; otherwise each path serves its newest one.
         scenario: A scenario, the name of a bundled one, or the path of a TOML file.
         settings: Contract, windows and periods of the sessions. What the contract changes in that of `v1` is changed in

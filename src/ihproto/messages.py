@@ -43,7 +43,12 @@ class ClientMessage:
     __slots__ = ()
 
 
-def _names(values: Iterable[str]) -> tuple[str, ...]:
+def names(values: Iterable[str]) -> tuple[str, ...]:
+    """A list of names as a tuple.
+
+    Raises:
+        TypeError: If it is one string, which would be taken for a list of its letters.
+    """
     if isinstance(values, str):
         raise TypeError(f"a list of names is wanted here, not one string; write [{values!r}]")
     return tuple(values)
@@ -83,8 +88,8 @@ class SessionConfig(ClientMessage):
         audio_format: The format of raw audio, None for what is in force (CFG-8).
     """
 
-    include: tuple[str, ...] = attrs.field(default=(), converter=_names)
-    goal_dimensions: tuple[str, ...] | None = attrs.field(default=None, converter=attrs.converters.optional(_names))
+    include: tuple[str, ...] = attrs.field(default=(), converter=names)
+    goal_dimensions: tuple[str, ...] | None = attrs.field(default=None, converter=attrs.converters.optional(names))
     model: str | None = None
     audio_format: AudioFormat | None = None
 

@@ -29,8 +29,10 @@ from ihproto import (
 from ihproto.anyio import Api, ApiError, ClientStream, connect
 from ihproto.messages import SegmentFailedText
 from ihproto.tokens import STREAM_SCOPE, UPLOAD_SCOPE, ClientTokenRequest
+from ihproto.wire import Credential
 from ihproto_mock import DEFAULT_KEY_ID, DEFAULT_KEY_SECRET, MockServer, load_scenario
-from ihproto_mock.leases import Caps, Lease, Standing
+from ihproto_mock.credentials import CredentialStore
+from ihproto_mock.leases import Caps, Grant, Lease, Standing
 from ihproto_mock.stream import SupervisedScanner
 
 T = TypeVar("T")
@@ -177,3 +179,44 @@ def test_what_http_allows_is_understood(request_: bytes, status: bytes) -> None:
             return await stream.receive()
 
     assert run(body).split()[1] == status
+
+
+def test_no_repr_tells_by_which_key_an_account_is_known() -> None:
+    store = CredentialStore({"guessable": [STREAM_SCOPE]})
+    grant = store.authorize(Credential("guessable"), now=0.0, scope=STREAM_SCOPE)
+    assert isinstance(grant, Grant)
+    assert grant.account
+    assert grant.account not in repr(grant._standing)
+
+
+def test_ih4004_a_file_may_be_as_long_as_the_server_says() -> None:
+    async def body() -> tuple[int, str | None]:
+        async with MockServer(max_file_seconds=10, make_scanner=lambda contract: NominalScanner(10.5)) as mock:
+            with pytest.raises(ApiError) as refused:
+                await Api(mock.base_url).upload(mock.key, bytes(20_000))
+            assert refused.value.error is not None
+            return refused.value.status, refused.value.error.error_id
+
+    assert run(body) == (400, "ih4004")
+
+
+def test_upl_2_a_job_takes_as_long_as_the_server_says() -> None:
+    async def body() -> list[str]:
+        async with MockServer(job_seconds=3000, make_scanner=lambda contract: NominalScanner(10)) as mock:
+            api = Api(mock.base_url)
+            job = await api.submit(mock.key, bytes(20_000), model="inter-2", wait_seconds=1)
+            return [job.status, (await api.get_job(mock.key, job.job_id)).status]
+
+    assert run(body) == ["queued", "queued"]
+
+
+def test_how_long_to_wait_at_the_end_can_be_said_when_connecting() -> None:
+    async def body() -> float | None:
+        async with (
+            MockServer(pin=["v1-window"]) as mock,
+            connect(mock.url, mock.key, revision=V1_WINDOW, drain_grace=3.0) as stream,
+        ):
+            stream.session.end(100.0)
+            return stream.session.next_timeout()
+
+    assert run(body) == 103.0

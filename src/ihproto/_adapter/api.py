@@ -20,6 +20,7 @@ from ihproto._adapter.tokens import TokenSource, resolve
 from ihproto.clauses import clause
 from ihproto.codec import decode_json, encode_json
 from ihproto.errors import Finding, LocalProtocolError, MalformedMessage, RemoteProtocolError, Side, Violation
+from ihproto.messages import names
 from ihproto.tokens import (
     AUTH_PATHS,
     CLIENT_TOKENS_PATH,
@@ -98,7 +99,7 @@ class Api:
         Raises:
             LocalProtocolError: If no scope is asked for (AUT-1).
         """
-        wanted = _names(scopes)
+        wanted = names(scopes)
         if not wanted:
             raise _local("AUT-1", "a token is for something; ask for at least one scope")
         body = encode_json(KeyExchange(key_id, key_secret, wanted))
@@ -148,7 +149,7 @@ class Api:
             OSError: If the file cannot be read.
             ValueError: If it turns out to be shorter or longer than it was announced.
         """
-        fields = [("include[]", value) for value in _names(include)]
+        fields = [("include[]", value) for value in names(include)]
         response = await self._upload(
             UPLOAD_PATH, credential, file, fields, filename, content_type, size, progress, self._response_timeout
         )
@@ -191,7 +192,7 @@ class Api:
         fields = [("model", model)]
         if wait_seconds:
             fields.append(("wait_seconds", str(wait_seconds)))
-        fields += [("include[]", value) for value in _names(include)]
+        fields += [("include[]", value) for value in names(include)]
         timeout = self._response_timeout + wait_seconds
         response = await self._upload(
             JOB_UPLOAD_PATH, credential, file, fields, filename, content_type, size, progress, timeout
@@ -396,9 +397,3 @@ def _remote(finding: Finding) -> RemoteProtocolError:
 
 def _local(clause_id: str, what: str) -> LocalProtocolError:
     return LocalProtocolError(Violation(clause(clause_id), Side.CLIENT, _STATE, what))
-
-
-def _names(values: Sequence[str]) -> tuple[str, ...]:
-    if isinstance(values, str):
-        raise TypeError(f"a list of names is wanted here, not one string; write [{values!r}]")
-    return tuple(values)

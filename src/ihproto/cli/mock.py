@@ -48,7 +48,7 @@ from ihproto_mock import BUNDLED, DEFAULT_KEY, DEFAULT_KEY_ID, KeyPair, LogEntry
     multiple=True,
     nargs=2,
     metavar="ID SECRET",
-    help=f"A key pair that can be exchanged for tokens; repeat for more.  [default: {DEFAULT_KEY_ID} and its secret]",
+    help=f"A key pair to be exchanged for tokens; repeat for more.  [default, where no key is named: {DEFAULT_KEY_ID}]",
 )
 @click.option(
     "--pin",
