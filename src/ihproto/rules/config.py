@@ -167,7 +167,8 @@ class ConfigRules:
         self.options = ConfigOptions()
         self._confirms = revision.confirms
         self._before = SessionConfig()
-        self._asked: deque[SessionConfig | SessionClose] = deque()
+        # None is a text that no server may accept.
+        self._asked: deque[SessionConfig | SessionClose | None] = deque()
 
     @property
     def unanswered(self) -> int:
@@ -189,6 +190,13 @@ class ConfigRules:
         elif isinstance(message, SessionConfig):
             self._before, self.in_force = self.in_force, consolidate(message, self.options, self.in_force)
 
+    def note_broken(self) -> None:
+        """Remember that the client sent a text that is to be refused (CFG-5)."""
+        if self._confirms:
+            self._asked.append(None)
+        else:
+            self._before = self.in_force
+
     def answers_close(self, error: Error) -> bool:
         """Tell whether this error is the refusal of `session.close`."""
         return _answers_text(error) and bool(self._asked) and isinstance(self._asked[0], SessionClose)
@@ -207,7 +215,7 @@ class ConfigRules:
         if SessionClose() not in self._asked:
             return
         while self._asked.popleft() != SessionClose():
-            what = "a config sent before session.close was answered by neither session.updated nor ih6001"
+            what = "a text sent before session.close was answered by neither session.updated nor ih6001"
             found.append(Finding(clause("CFG-2"), what))
 
     def note_unreadable_answer(self) -> None:
@@ -218,6 +226,11 @@ class ConfigRules:
 
     def judge_updated(self, message: SessionUpdated, found: list[Finding]) -> None:
         """Judge `session.updated` against the config that it answers (CFG-2, CFG-4)."""
+        if self._asked and self._asked[0] is None:
+            self._asked.popleft()
+            what = "session.updated answers a text that is no config; ih6001 was due"
+            found.append(Finding(clause("CFG-5"), what))
+            return
         before = self.in_force
         asked = next((item for item in self._asked if isinstance(item, SessionConfig)), None)
         expected = consolidate(asked, self.options, before) if asked is not None else before

@@ -3,7 +3,7 @@
 `ClientConnection` and `ServerConnection` take the bytes of one connection and the time, and give bytes to send and
 events: those of the upgrade (`ihproto.wire.events`) and, after it, those of the session that they carry. What the
 service offers by plain HTTP goes the same way: a `ServerConnection` takes such requests if it is told to, and a
-`RequestConnection` makes one.
+`RequestConnection` makes one. Either connection can do without a session: `RawFrames` carries messages and judges none.
 """
 
 from ihproto.wire.client import ClientConnection
@@ -22,6 +22,7 @@ from ihproto.wire.events import (
     UpgradeRequested,
 )
 from ihproto.wire.multipart import MultipartForm
+from ihproto.wire.raw import RawBytes, RawClose, RawEvent, RawFrames, RawLost, RawSurplus, RawText
 from ihproto.wire.refusal import HttpError
 from ihproto.wire.request import RequestConnection
 from ihproto.wire.server import ServerConnection
@@ -38,6 +39,13 @@ __all__ = [
     "HttpRequested",
     "HttpResponse",
     "MultipartForm",
+    "RawBytes",
+    "RawClose",
+    "RawEvent",
+    "RawFrames",
+    "RawLost",
+    "RawSurplus",
+    "RawText",
     "RequestConnection",
     "RequestFailed",
     "RequestLost",

@@ -15,9 +15,10 @@ from ihproto.clauses import clause
 from ihproto.client import ClientSession
 from ihproto.errors import Finding, LocalProtocolError, RemoteProtocolError, Side, Violation
 from ihproto.events import ClientEvent, Violated
-from ihproto.wire.credentials import Credential, offer, unselected
+from ihproto.wire.credentials import Credential, Offer, offer, unselected
 from ihproto.wire.events import UpgradeAccepted, UpgradeFailed, UpgradeRefused
 from ihproto.wire.frames import Frames
+from ihproto.wire.raw import RawFrames
 from ihproto.wire.refusal import decode_http_error
 from ihproto.wire.target import Target
 
@@ -41,14 +42,20 @@ class ClientConnection:
     Args:
         now: The present moment, in seconds.
         target: Where the server is (HS-1).
-        credential: The credential, and the form in which it travels (HS-2, HS-3, HS-4).
+        credential: The credential, and the form in which it travels (HS-2, HS-3, HS-4); None for none.
         make_session: Makes the session when the upgrade is through; None for a lenient one.
+        raw: Carry no session: what arrives and what is sent goes through `raw`, without a rule.
         strict: Raise `RemoteProtocolError` when the answer to the upgrade breaks a `must` clause.
         client_request_id: Sent as `X-Client-Request-Id` (HS-8).
         headers: More headers to send, for example `Origin`.
+        subprotocols: More subprotocols to offer, after those of the credential.
         upgrade_timeout: How long the answer to the upgrade may take, in seconds.
         close_timeout: How long to wait for the answer to a close frame, in seconds.
         max_text_bytes: The longest text message that is accepted, in bytes.
+
+    Attributes:
+        session: The session, when the upgrade is through.
+        raw: What stands in its place, if that was asked for.
 
     Raises:
         LocalProtocolError: If the credential cannot travel in this form (HS-7), or a header is not valid HTTP (HS-1).
@@ -58,25 +65,29 @@ class ClientConnection:
         self,
         now: float,
         target: Target,
-        credential: Credential,
+        credential: Credential | None,
         *,
         make_session: MakeSession | None = None,
+        raw: bool = False,
         strict: bool = False,
         client_request_id: str | None = None,
         headers: Sequence[tuple[str, str]] = (),
+        subprotocols: Sequence[str] = (),
         upgrade_timeout: float = 30.0,
         close_timeout: float = 10.0,
         max_text_bytes: int = 16 * 1024 * 1024,
     ) -> None:
         self.session: ClientSession | None = None
-        self._offer = offer(credential)
+        self.raw: RawFrames | None = None
+        self._offer = offer(credential) if credential is not None else Offer([], [], None)
+        self._carries_raw = raw
         self._make_session = make_session if make_session is not None else _default_session
         self._strict = strict
         self._close_timeout = close_timeout
         self._max_text_bytes = max_text_bytes
         self._deadline = now + upgrade_timeout
         self._events: deque[ClientEvent | UpgradeAccepted | UpgradeRefused | UpgradeFailed] = deque()
-        self._frames: Frames | None = None
+        self._frames: Frames | RawFrames | None = None
         self._refused = False
         self._refusal: ws.RejectConnection | None = None
         self._body = bytearray()
@@ -84,7 +95,10 @@ class ClientConnection:
         named = [*headers] if client_request_id is None else [("X-Client-Request-Id", client_request_id), *headers]
         extra = [*self._offer.headers, *(_encode_header(name, value) for name, value in named)]
         request = ws.Request(
-            host=target.authority, target=target.path, subprotocols=self._offer.subprotocols, extra_headers=extra
+            host=target.authority,
+            target=target.path,
+            subprotocols=[*self._offer.subprotocols, *subprotocols],
+            extra_headers=extra,
         )
         try:
             self._request = self._ws.send(request)
@@ -185,7 +199,12 @@ class ClientConnection:
     def _accept(self, event: ws.AcceptConnection, now: float) -> None:
         assert self._ws.connection is not None
         correlation_id = _correlation_id(event.extra_headers)
-        self._events.append(UpgradeAccepted(correlation_id, event.subprotocol))
+        headers = tuple((bytes(name).lower(), bytes(value)) for name, value in event.extra_headers)
+        self._events.append(UpgradeAccepted(correlation_id, event.subprotocol, headers))
+        if self._carries_raw:
+            self.raw = self._frames = RawFrames(self._ws.connection, close_timeout=self._close_timeout)
+            self.raw.receive_data(b"", now)
+            return
         self.session = self._make_session(now, correlation_id)
         self._frames = Frames(
             self._ws.connection,
@@ -210,7 +229,9 @@ class ClientConnection:
         refusal, self._refusal = self._refusal, None
         self._refused = True
         error = decode_http_error(bytes(self._body))
-        self._events.append(UpgradeRefused(refusal.status_code, _correlation_id(refusal.headers), error))
+        headers = tuple((bytes(name).lower(), bytes(value)) for name, value in refusal.headers)
+        correlation_id = _correlation_id(refusal.headers)
+        self._events.append(UpgradeRefused(refusal.status_code, correlation_id, error, headers, bytes(self._body)))
 
     def _fail(self, what: str) -> None:
         self._refused = True
