@@ -133,8 +133,15 @@ class SessionMonitor:
             data: The message, or a piece of it.
             final: Whether the message ends with it.
         """
+        return self._observe_binary(sender, data, len(data), final)
+
+    def observe_size(self, sender: Side, size: int, *, final: bool = True) -> Observation:
+        """Judge a binary message, or the next piece of one, of which only the size is known, in bytes."""
+        return self._observe_binary(sender, None, size, final)
+
+    def _observe_binary(self, sender: Side, data: bytes | None, size: int, final: bool) -> Observation:
         if sender is Side.CLIENT:
-            return self._observe_segment(data, final)
+            return self._observe_segment(data, size, final)
         if not final:
             return Observation()
         if (after := self._after_close(sender)) is not None:
@@ -237,7 +244,7 @@ class SessionMonitor:
             self._rules.config.note_broken()
         return self._blame(Side.CLIENT, refusal, message=message)
 
-    def _observe_segment(self, data: bytes, final: bool) -> Observation:
+    def _observe_segment(self, data: bytes | None, size: int, final: bool) -> Observation:
         if Side.CLIENT in self._closed:
             return self._blame(Side.CLIENT, _after_close()) if final else Observation()
         if Side.SERVER in self._closed:
@@ -248,17 +255,17 @@ class SessionMonitor:
             number = self._ledger.begin()
             self._rules.begin_segment(number)
             self._oversize = False
-            self._scanning = self._scanner is not None and found[0] is None
+            self._scanning = data is not None and found[0] is None
             if self._scanning and self._scanner is not None:
                 self._scanner.expect(expected_media(self.revision, self._rules.config.awaited))
                 self._scanner.begin(number)
-        oversize = self._ledger.add(len(data))
+        oversize = self._ledger.add(size)
         if oversize is not None and not self._oversize:
             self._oversize = True
             self._scanning = False
             found.append(oversize)
         media: SegmentMedia | SegmentFault | None = None
-        if self._scanning and self._scanner is not None:
+        if self._scanning and self._scanner is not None and data is not None:
             media = self._scanner.feed(data)
         if final:
             undersize = self._ledger.finish()

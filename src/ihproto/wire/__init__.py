@@ -7,7 +7,7 @@ service offers by plain HTTP goes the same way: a `ServerConnection` takes such 
 """
 
 from ihproto.wire.client import ClientConnection
-from ihproto.wire.credentials import Credential, CredentialForm
+from ihproto.wire.credentials import Credential, CredentialForm, judge_answer
 from ihproto.wire.events import (
     BodyEnded,
     BodyReceived,
@@ -55,4 +55,5 @@ __all__ = [
     "UpgradeFailed",
     "UpgradeRefused",
     "UpgradeRequested",
+    "judge_answer",
 ]

@@ -13,9 +13,9 @@ from wsproto.utilities import RemoteProtocolError as WebSocketError
 
 from ihproto.clauses import clause
 from ihproto.client import ClientSession
-from ihproto.errors import Finding, LocalProtocolError, RemoteProtocolError, Side, Violation
+from ihproto.errors import LocalProtocolError, RemoteProtocolError, Side, Violation
 from ihproto.events import ClientEvent, Violated
-from ihproto.wire.credentials import Credential, Offer, offer, unselected
+from ihproto.wire.credentials import Credential, Offer, judge_answer, offer
 from ihproto.wire.events import UpgradeAccepted, UpgradeFailed, UpgradeRefused
 from ihproto.wire.frames import Frames
 from ihproto.wire.raw import RawFrames
@@ -79,7 +79,8 @@ class ClientConnection:
     ) -> None:
         self.session: ClientSession | None = None
         self.raw: RawFrames | None = None
-        self._offer = offer(credential) if credential is not None else Offer([], [], None)
+        offered = offer(credential) if credential is not None else Offer([], [])
+        self._subprotocols = [*offered.subprotocols, *subprotocols]
         self._carries_raw = raw
         self._make_session = make_session if make_session is not None else _default_session
         self._strict = strict
@@ -93,11 +94,11 @@ class ClientConnection:
         self._body = bytearray()
         self._ws = WSConnection(ConnectionType.CLIENT)
         named = [*headers] if client_request_id is None else [("X-Client-Request-Id", client_request_id), *headers]
-        extra = [*self._offer.headers, *(_encode_header(name, value) for name, value in named)]
+        extra = [*offered.headers, *(_encode_header(name, value) for name, value in named)]
         request = ws.Request(
             host=target.authority,
             target=target.path,
-            subprotocols=[*self._offer.subprotocols, *subprotocols],
+            subprotocols=self._subprotocols,
             extra_headers=extra,
         )
         try:
@@ -212,15 +213,11 @@ class ClientConnection:
             max_text_bytes=self._max_text_bytes,
             close_timeout=self._close_timeout,
         )
-        found = [unselected(self._offer, event.subprotocol)]
-        if correlation_id is None:
-            found.append(Finding(clause("HS-9"), "the upgrade response carries no X-Correlation-ID"))
-        for finding in found:
-            if finding is not None:
-                violation = Violation(finding.clause, Side.SERVER, _STATE, finding.what)
-                self._events.append(Violated(violation))
-                if self._strict:
-                    raise RemoteProtocolError(violation)
+        for finding in judge_answer(self._subprotocols, event.subprotocol, correlation_id):
+            violation = Violation(finding.clause, Side.SERVER, _STATE, finding.what)
+            self._events.append(Violated(violation))
+            if self._strict:
+                raise RemoteProtocolError(violation)
         # The first frames may have come in one piece with the response.
         self._frames.receive_data(b"", now)
 
