@@ -72,8 +72,12 @@ def no_container(size: int = 12_000) -> Sample:
 
 
 def oversize(limit: int) -> Sample:
-    """One byte more than is allowed; it begins like a video (SEG-2)."""
-    return Sample(f"a segment of {limit + 1:,} bytes", clip().data.ljust(limit + 1, b"\0"), 0.0)
+    """One byte more than is allowed, and nothing else wrong with it (SEG-2): a file with padding behind its media."""
+    data = clip().data
+    # A Void element of Matroska: its ID, eight bytes of size, and as much of nothing.
+    padding = max(0, limit + 1 - len(data) - 9)
+    void = b"\xec" + (padding | 1 << 56).to_bytes(8)
+    return Sample(f"a segment of {limit + 1:,} bytes", (data + void).ljust(limit + 1, b"\0")[: limit + 1], 0.0)
 
 
 def silence(audio: AudioFormat, seconds: float = 4.0) -> Sample:
