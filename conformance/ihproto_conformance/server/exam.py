@@ -8,6 +8,7 @@ it should not have.
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -69,6 +70,7 @@ class ServerUnderTest:
         patience: How long an answer may take, in seconds.
         longest_wait: Timeouts of the contract up to this are waited for, in seconds (TMO-1, TMO-2).
         allow_plaintext: Allow `ws://` to hosts that are not local.
+        budget_seconds: How much video may be sent altogether, in seconds.
         dial: Opens the connections, where they do not go to the host of the URL.
     """
 
@@ -82,6 +84,7 @@ class ServerUnderTest:
     patience: float = 10.0
     longest_wait: float = 0.0
     allow_plaintext: bool = False
+    budget_seconds: float = math.inf
     dial: Callable[[], Awaitable[anyio.abc.ByteStream]] | None = attrs.field(default=None, repr=False)
 
     @property
@@ -150,7 +153,15 @@ class Probe:
         observer: Who watches it.
     """
 
-    def __init__(self, number: int, stream: RawStream, observer: Observer, began: float, patience: float) -> None:
+    def __init__(
+        self,
+        number: int,
+        stream: RawStream,
+        observer: Observer,
+        began: float,
+        patience: float,
+        spend: Callable[[float], None],
+    ) -> None:
         self.number = number
         self.heard: list[Heard] = []
         self.ended: Ended | None = None
@@ -158,6 +169,7 @@ class Probe:
         self._stream = stream
         self._began = began
         self._patience = patience
+        self._spend = spend
         self._codec = Codec(observer.revision)
         self._position = 0
         self._news = anyio.Event()
@@ -220,7 +232,12 @@ class Probe:
         await self.say('{"type":"session.close"}')
 
     async def segment(self, sample: Sample) -> int:
-        """Send a segment, and return its number (SEG-1); an empty one is a message of 0 bytes."""
+        """Send a segment, and return its number (SEG-1); an empty one is a message of 0 bytes.
+
+        Raises:
+            Missing: If it does not fit into the budget.
+        """
+        self._spend(sample.seconds)
         data = memoryview(sample.data)
         for start in range(0, max(1, len(data)), _PIECE_SIZE):
             end = start + _PIECE_SIZE
@@ -338,6 +355,7 @@ class Exam:
         target: The server under test.
         scenario: The name of the scenario.
         numbers: Gives each connection its number in the report.
+        spend: Called with the seconds of each segment before it is sent; raises `Missing` if they are too many.
         on_session: Called with each session when it is over.
 
     Attributes:
@@ -350,12 +368,14 @@ class Exam:
         target: ServerUnderTest,
         scenario: str,
         numbers: Callable[[], int],
+        spend: Callable[[float], None],
         on_session: Callable[[SessionLog], None],
     ) -> None:
         self.target = target
         self.results: dict[str, Result] = {}
         self._scenario = scenario
         self._numbers = numbers
+        self._spend = spend
         self._on_session = on_session
         self._redactor = Redactor(target.secrets)
 
@@ -410,7 +430,7 @@ class Exam:
             async with connection as stream, anyio.create_task_group() as tasks:
                 assert stream.accepted is not None
                 observer.accepted(stream.now(), stream.accepted)
-                probe = Probe(number, stream, observer, began, self.target.patience)
+                probe = Probe(number, stream, observer, began, self.target.patience, self._spend)
                 tasks.start_soon(probe.listen)
                 failure: Exception | None = None
                 try:

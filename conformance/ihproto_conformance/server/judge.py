@@ -124,6 +124,7 @@ class _Run:
         self._chosen = selection.scenarios(target.revision)
         self._found: dict[str, list[Result]] = {}
         self._numbers = count(1)
+        self._sent = 0.0
         self._stands = True
         self._why = ""
 
@@ -135,9 +136,7 @@ class _Run:
         """
         refusal: NotAccepted | None = None
         for form in CredentialForm:
-            exam = Exam(
-                attrs.evolve(self._target, form=form), _REACH, lambda: next(self._numbers), self.sessions.append
-            )
+            exam = self._exam(_REACH, attrs.evolve(self._target, form=form))
             try:
                 async with exam.open("is there anybody") as probe:
                     await probe.ready()
@@ -195,7 +194,12 @@ class _Run:
         self._progress.ended(scenario.name, kept)
 
     def _exam(self, scenario: str, target: ServerUnderTest) -> Exam:
-        return Exam(target, scenario, lambda: next(self._numbers), self.sessions.append)
+        return Exam(target, scenario, lambda: next(self._numbers), self._spend, self.sessions.append)
+
+    def _spend(self, seconds: float) -> None:
+        self._sent += seconds
+        if self._sent > self._target.budget_seconds:
+            raise Missing(f"the budget of {self._target.budget_seconds:g} s of video is used up")
 
     def _keep(self, results: Iterable[Result]) -> None:
         for result in results:
