@@ -528,7 +528,8 @@ def _announces_close(envelope: Envelope) -> bool:
     return known is not None and known.fatal
 
 
-#: The checks that every session of every scenario makes.
+#: The checks that do not belong to one scenario alone.
 CLOSE_ANSWERED = Check("CLS-3.close-answered", "A close frame of the client is answered by one of the server")
 FATAL_CLOSES = Check("ERR-2.fatal-closes", "An error whose id announces a close is followed by it")
-COMMON: Mapping[str, Check] = {check.id: check for check in (CLOSE_ANSWERED, FATAL_CLOSES)}
+READY = Check("RDY-1.first", "session.ready is the first message of a session")
+COMMON: Mapping[str, Check] = {check.id: check for check in (CLOSE_ANSWERED, FATAL_CLOSES, READY)}

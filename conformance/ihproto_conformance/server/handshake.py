@@ -9,7 +9,7 @@ from typing import Any
 from ihproto import Error, LocalProtocolError, SessionReady
 from ihproto.tokens import STREAM_SCOPE
 from ihproto.wire import Credential, CredentialForm, UpgradeFailed, UpgradeRefused
-from ihproto_conformance.server.exam import Exam, Missing, NotAccepted, Probe
+from ihproto_conformance.server.exam import READY, Exam, Missing, NotAccepted, Probe
 from ihproto_conformance.server.scenario import scenario
 from ihproto_conformance.verdict import Check, Evidence
 
@@ -22,7 +22,6 @@ SELECTED = Check("HS-5.selects", "The response selects the subprotocol that it h
 REQUEST_ID = Check("HS-8.request-id", "An X-Client-Request-Id is accepted, and not sent back")
 CORRELATION = Check("HS-9.correlation-id", "The response that accepts an upgrade has an X-Correlation-ID header")
 UNKNOWN = Check("HS-12.unknown", "Unknown query parameters and headers are disregarded")
-READY = Check("RDY-1.first", "session.ready is the first message of a session")
 
 #: What the published client sends besides, and a few that nobody does.
 _UNKNOWN_HEADERS = (("X-Interhuman-SDK", "python/1.3.4"), ("X-Ihproto-Conformance", "1"))

@@ -14,7 +14,7 @@ from ihproto import CLAUSES, LocalProtocolError
 from ihproto.anyio import ConnectError
 from ihproto.wire import CredentialForm, UpgradeFailed
 from ihproto_conformance.passive import passive_checks, passive_results
-from ihproto_conformance.server.exam import COMMON, Exam, Missing, NotAccepted, ServerUnderTest
+from ihproto_conformance.server.exam import COMMON, READY, Exam, Missing, NotAccepted, ServerUnderTest
 from ihproto_conformance.server.scenario import Cost, Scenario, Selection
 from ihproto_conformance.verdict import Check, Evidence, Report, Result, SessionLog, Severity, Status, Subject, merge
 
@@ -139,7 +139,11 @@ class _Run:
             exam = self._exam(_REACH, attrs.evolve(self._target, form=form))
             try:
                 async with exam.open("is there anybody") as probe:
-                    await probe.ready()
+                    try:
+                        await probe.ready()
+                    except Missing as error:
+                        self._stands, self._why = False, f"{error}, so there is no session to try anything in"
+                        exam.failed(READY, str(error), probe)
             except NotAccepted as error:
                 refusal = refusal or error
                 continue
@@ -149,9 +153,7 @@ class _Run:
                 continue
             except ConnectError as error:
                 raise Unjudged(str(error)) from None
-            except Missing as error:
-                self._stands, self._why = False, f"{error}, so there is no session to try anything in"
-            self._keep(exam.results.values())
+            self._keep(result for result in exam.results.values() if self._selection.wants(result.check))
             self._target = attrs.evolve(self._target, form=form)
             return
         assert refusal is not None
