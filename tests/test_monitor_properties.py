@@ -99,9 +99,12 @@ class WatchedSessions(SessionMachine):
         speaks, before = self.oracle.phase != "closed", len(self.server_events)
         super().give_server(item)
         if isinstance(item, Text):
+            # What is too long is refused unread; a monitor does not know the limit.
+            if len(item.text.encode(errors="surrogatepass")) > self.terms.text_limit:
+                return
             self.answered += speaks
             for told in self.server_events[before:]:
-                if isinstance(told, ih.Violated) and "longer than" not in told.violation.what:
+                if isinstance(told, ih.Violated):
                     self.refused[told.violation.clause.id] += told.violation.clause.family == "CFG"
 
     def give_client(self, item: Item) -> None:
