@@ -7,7 +7,7 @@ service offers by plain HTTP goes the same way: a `ServerConnection` takes such 
 """
 
 from ihproto.wire.client import ClientConnection
-from ihproto.wire.credentials import Credential, CredentialForm, judge_answer
+from ihproto.wire.credentials import PAIR_MARK, Credential, CredentialForm, judge_answer
 from ihproto.wire.events import (
     BodyEnded,
     BodyReceived,
@@ -29,6 +29,7 @@ from ihproto.wire.server import ServerConnection
 from ihproto.wire.target import Target
 
 __all__ = [
+    "PAIR_MARK",
     "BodyEnded",
     "BodyReceived",
     "ClientConnection",
