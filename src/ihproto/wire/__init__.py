@@ -26,6 +26,7 @@ from ihproto.wire.raw import RawBytes, RawClose, RawEvent, RawFrames, RawLost, R
 from ihproto.wire.refusal import HttpError
 from ihproto.wire.request import RequestConnection
 from ihproto.wire.server import ServerConnection
+from ihproto.wire.tap import Tap, Tapped
 from ihproto.wire.target import Target
 
 __all__ = [
@@ -51,6 +52,8 @@ __all__ = [
     "RequestFailed",
     "RequestLost",
     "ServerConnection",
+    "Tap",
+    "Tapped",
     "Target",
     "UpgradeAccepted",
     "UpgradeFailed",
