@@ -196,7 +196,7 @@ def clean_report() -> Report:
     return report(results=tuple(item for item in results() if not item.status.broken), stale=())
 
 
-def hostile_report() -> Report:
+def hostile_report(*more_said: Entry) -> Report:
     """A report in which everything that can be foreign is hostile."""
     said = (
         entry(0, C, Request("/" + HOSTILE, ((HOSTILE, HOSTILE),), HOSTILE)),
@@ -207,6 +207,7 @@ def hostile_report() -> Report:
         entry(0.5, S, Begins(HOSTILE)),
         entry(0.6, S, Close(4000, HOSTILE)),
         entry(0.7, S, Lost(HOSTILE)),
+        *more_said,
     )
     found = Evidence(HOSTILE, 1, 3, 0.3)
     more: dict[str, Any] = {"scenarios": (HOSTILE,), "reason": HOSTILE}

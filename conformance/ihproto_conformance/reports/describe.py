@@ -6,10 +6,11 @@ by what it should have been.
 
 from __future__ import annotations
 
-from typing import Any, assert_never
+import json
+import math
+from typing import Any, NoReturn, assert_never
 
 import attrs
-import msgspec
 
 from ihproto import Side
 from ihproto_conformance.reports.foreign import printable, shortened
@@ -18,6 +19,7 @@ from ihproto_conformance.verdict import Entry
 
 _LINE = 200
 _VALUE = 60
+_DIGITS = 19
 #: In every envelope, and of no use in a line.
 _COMMON = frozenset({"type", "status", "timestamp", "correlation_id"})
 #: RFC 6455, section 7.1.5: what stands for a close frame without a code.
@@ -82,8 +84,8 @@ def _binary(binary: Binary, sender: Side) -> Summary:
 
 def _text(text: str, sender: Side) -> Summary:
     try:
-        message = msgspec.json.decode(text)
-    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
+        message = _DECODER.decode(text)
+    except (ValueError, RecursionError):
         return Summary("text", f"not JSON, {len(text):,} characters: {shortened(text, _VALUE)}")
     if not isinstance(message, dict):
         return Summary("text", f"JSON, but no object: {shortened(text, _VALUE)}")
@@ -100,15 +102,27 @@ def _members(members: dict[str, Any], depth: int) -> str:
     return ", ".join(f"{shortened(name, _VALUE)} {_value(value, depth)}" for name, value in members.items())
 
 
+def _integer(digits: str) -> float:
+    # Digits without end say nothing, and Python refuses to read them.
+    return int(digits) if len(digits) < _DIGITS else math.inf
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON")
+
+
+# The standard library's, because it takes what the other side of a session may take: half a surrogate pair, for one.
+_DECODER = json.JSONDecoder(parse_int=_integer, parse_constant=_no_constant)
+
+
 def _value(value: Any, depth: int) -> str:
     match value:
         case None | bool():
-            return str(msgspec.json.encode(value), "ascii")
+            return json.dumps(value)
         case str():
             return shortened(value, _VALUE) if value else "(empty)"
         case int() | float():
-            # Digits without end say nothing, and Python refuses to write them.
-            return repr(value) if abs(value) < 10**18 else "(a huge number)"
+            return repr(value) if math.isfinite(value) else "(a huge number)"
         case dict():
             return "{" + (_members(value, depth - 1) if depth else f"{len(value)}") + "}"
         case _:

@@ -87,7 +87,7 @@
   function proofOf(id) {
     const link = make("a", "", id);
     link.href = "#check-" + id;
-    return make("li", "proof", "shows ", link);
+    return make("li", "proof", "evidence for ", link);
   }
 
   function lineOf(session, entry, index) {
@@ -95,7 +95,7 @@
     row.id = `record-${session.number}-${index}`;
     const parts = [
       make("time", "", entry.time),
-      make("span", "who", entry.client ? "client →" : "← server"),
+      make("span", "who", ...(entry.client ? [make("span", "", "client "), "→"] : ["←", make("span", "", " server")])),
       make("span", "kind", entry.kind),
       make("span", "detail", entry.detail),
     ];

@@ -24,16 +24,14 @@ _NO_CHECK = "no check"
 
 def head(report: Report) -> Element:
     """The verdict, and what it is about."""
-    minutes, seconds = divmod(report.seconds, 60)
     facts = {
-        "Target": report.target,
-        "Judged": f"{report.subject.value}, {report.kind}",
+        "Judged": ", ".join(dict.fromkeys((report.subject.value, report.kind))),
         "Revision": report.revision,
         "Run": report.suite,
         "Begun": f"{report.started_at:%Y-%m-%d %H:%M:%S %Z}",
-        "Took": f"{minutes:.0f} min {seconds:.1f} s" if minutes else f"{seconds:.1f} s",
+        "Took": _duration(report.seconds),
         "Used": f"{plural(len(report.sessions), 'session')}, {report.media_seconds:.1f} s of media",
-        "Counts from": report.fail_on.value,
+        "Fails on": report.fail_on.value,
     }
     return element(
         "header",
@@ -43,6 +41,7 @@ def head(report: Report) -> Element:
             element(
                 "div",
                 element("h1", report.verdict.value.capitalize(), id="verdict"),
+                element("p", element("code", report.target)),
                 element("p", outcome(report)),
             ),
             class_=f"verdict {_TONES[report.verdict]}",
@@ -51,6 +50,11 @@ def head(report: Report) -> Element:
             "dl", *(element("div", element("dt", name), element("dd", fact)) for name, fact in facts.items() if fact)
         ),
     )
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds, 1), 60)
+    return f"{minutes:.0f} min {rest:.1f} s" if minutes else f"{rest:.1f} s"
 
 
 def notices(report: Report) -> Iterator[Element]:
@@ -164,7 +168,7 @@ def _filtered_as(result: Result) -> str:
 def _check(result: Result, known: dict[int, SessionLog]) -> Element:
     check, standing = result.check, Standing.of(result)
     facts = [
-        ("Expected", element("dd", f"{check.title}.")),
+        ("Expected", element("dd", *with_code(f"{check.title}."))),
         *(("Found", _evidence(item, known)) for item in result.evidence),
     ]
     if result.reason:
@@ -179,10 +183,13 @@ def _check(result: Result, known: dict[int, SessionLog]) -> Element:
             "summary",
             element("i", standing.symbol, aria_hidden="true"),
             element("code", check.id),
-            element("span", check.title, class_="title"),
+            element("span", *with_code(check.title), class_="title"),
             element("span", f"{label(result)} · {check.clause.level.value}", class_="tag"),
         ),
-        element("dl", *(element("div", element("dt", name), fact) for name, fact in facts)),
+        element(
+            "dl",
+            *(element("div", element("dt", name), fact, class_=name.lower().partition(" ")[0]) for name, fact in facts),
+        ),
         class_=f"check {_tone(standing)}",
         id=f"check-{check.id}",
         data_status=_filtered_as(result),

@@ -46,6 +46,7 @@ def render(report: Report, console: Console, *, verbose: bool) -> None:
         for result in report.results:
             if Standing.of(result) is standing:
                 _finding(console, result, sessions, limits)
+    console.print()
     for id_ in report.stale:
         _line(console, f"✗ {id_}", "expected to fail, and passes: take it from the list", "bold red")
     if verbose:
@@ -59,7 +60,7 @@ def render(report: Report, console: Console, *, verbose: bool) -> None:
     usage = f"{plural(len(report.sessions), 'session')}, {report.media_seconds:.1f} s of media, {report.seconds:.1f} s"
     console.print(Text(usage, "dim"))
     verdict = Text(f"{VERDICT_SYMBOLS[report.verdict]} {report.verdict.value}", _VERDICT_STYLES[report.verdict])
-    console.print(verdict.append(f": {outcome(report)}", "not bold"))
+    console.print(verdict.append(f": {outcome(report)}", "not bold"), soft_wrap=True)
 
 
 def _families(report: Report) -> Table:
@@ -112,7 +113,7 @@ def _evidence(console: Console, item: Evidence, sessions: dict[int, SessionLog],
 
 
 def _indented(console: Console, text: Text, by: int = 2) -> None:
-    console.print(Padding(text, (0, 0, 0, by)))
+    console.print(Padding(text, (0, 0, 0, by), expand=False))
 
 
 def _line(console: Console, head: str, text: str, style: str) -> None:
