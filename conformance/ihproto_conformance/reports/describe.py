@@ -14,7 +14,7 @@ import attrs
 
 from ihproto import Side
 from ihproto_conformance.reports.foreign import printable, shortened
-from ihproto_conformance.trace import Begins, Binary, Close, Lost, Record, Request, Response, Text
+from ihproto_conformance.trace import Begins, Binary, Close, Lost, Record, Request, Response, Surplus, Text
 from ihproto_conformance.verdict import Entry
 
 _LINE = 200
