@@ -127,6 +127,8 @@ class ClientConnection:
         """
         if self._frames is not None:
             self._frames.receive_data(data, now)
+        elif self._carries_raw:
+            self._receive_lines(data, now)
         elif data and not self._refused:
             self._receive_answer(data, now)
 
@@ -187,6 +189,17 @@ class ClientConnection:
         else:
             self._fail("the server did not answer the upgrade in time", now)
 
+    def _receive_lines(self, data: bytes, now: float) -> None:
+        """Take the answer line by line, so that what comes in one piece with it is left for the frames."""
+        position = 0
+        for line in data.splitlines(keepends=True):
+            if self._frames is not None or self._refused:
+                break
+            self._receive_answer(line, now)
+            position += len(line)
+        if self._frames is not None:
+            self._frames.receive_data(data[position:], now)
+
     def _receive_answer(self, data: bytes, now: float) -> None:
         try:
             self._ws.receive_data(data)
@@ -217,7 +230,6 @@ class ClientConnection:
         self._tell(UpgradeAccepted(correlation_id, event.subprotocol, headers), now)
         if self._carries_raw:
             self.raw = self._frames = RawFrames(self._ws.connection, close_timeout=self._close_timeout)
-            self.raw.receive_data(b"", now)
             return
         self.session = self._make_session(now, correlation_id)
         self._frames = Frames(

@@ -14,7 +14,7 @@ import attrs
 import wsproto.events as ws
 from wsproto import ConnectionType
 from wsproto.connection import Connection, ConnectionState
-from wsproto.frame_protocol import CloseReason
+from wsproto.frame_protocol import CloseReason, Opcode
 
 
 @attrs.frozen
@@ -88,7 +88,7 @@ class RawFrames:
     waits for the end of the connection as RFC 6455 wants it (section 7.1.1), as long as `close_timeout` allows.
 
     Args:
-        connection: The WebSocket; it is only received with.
+        connection: The WebSocket, which has received nothing yet; it is only received with.
         close_timeout: How long after its own close frame to wait for the end, in seconds.
 
     Attributes:
@@ -100,6 +100,7 @@ class RawFrames:
         # One for each direction: otherwise the close of one would shut the mouth of the other.
         self._receiver = connection
         self._sender = Connection(ConnectionType.CLIENT if connection.client else ConnectionType.SERVER)
+        self._bounds = _Bounds()
         self._lingers = connection.client
         self._close_timeout = close_timeout
         self._deadline: float | None = None
@@ -141,11 +142,13 @@ class RawFrames:
 
         Args:
             code: The close code; 1005 for a frame without one.
-            reason: Its text.
+            reason: Its text; it goes nowhere without a code.
         """
         if not self.closed:
             empty = code == CloseReason.NO_STATUS_RCVD
-            frame = ws.CloseConnection(code=CloseReason.NO_STATUS_RCVD if empty else code, reason=reason or None)
+            frame = ws.CloseConnection(
+                code=CloseReason.NO_STATUS_RCVD if empty else code, reason=None if empty else reason or None
+            )
             self._out.append(self._sender.send(frame))
 
     def send_verbatim(self, data: bytes) -> None:
@@ -172,7 +175,8 @@ class RawFrames:
             if data:
                 self._events.append(RawSurplus(len(data)))
             return
-        self._receiver.receive_data(data)
+        end = self._bounds.end_of_close(data)
+        self._receiver.receive_data(data[:end])
         for event in self._receiver.events():
             match event:
                 case ws.TextMessage():
@@ -186,6 +190,8 @@ class RawFrames:
                     self._receive_close(event)
                 case _:
                     pass  # a pong, which nobody asked for
+        if end < len(data) and not self.finished:
+            self._events.append(RawSurplus(len(data) - end))
 
     def _receive_close(self, event: ws.CloseConnection) -> None:
         if self._receiver.state is ConnectionState.OPEN:
@@ -224,3 +230,48 @@ class RawFrames:
         """Act on the time: give the connection up when the end does not come."""
         if self._deadline is not None and now >= self._deadline:
             self.lose("the close was not answered")
+
+
+class _Bounds:
+    """Finds the end of the close frame in a stream of frames (RFC 6455, section 5.2).
+
+    wsproto reads on behind it, and hands out what should not be there as if nothing was wrong.
+    """
+
+    def __init__(self) -> None:
+        self._head = b""
+        self._payload = 0
+
+    def end_of_close(self, data: bytes) -> int:
+        """How much of the next bytes belongs to the stream, up to the end of the close frame."""
+        position = 0
+        while position < len(data):
+            if not self._payload:
+                wanted = _head_size(self._head) - len(self._head)
+                self._head += data[position : position + wanted]
+                position += wanted
+                if len(self._head) < _head_size(self._head):
+                    continue
+                self._payload = _payload_size(self._head)
+            taken = min(self._payload, max(0, len(data) - position))
+            self._payload -= taken
+            position += taken
+            if not self._payload:
+                closes, self._head = self._head[0] & 0x0F == Opcode.CLOSE, b""
+                if closes:
+                    break
+        return min(position, len(data))
+
+
+def _head_size(head: bytes) -> int:
+    """The size of a frame's head, as far as its first bytes tell, in bytes."""
+    if len(head) < 2:
+        return 2
+    extended = {126: 2, 127: 8}.get(head[1] & 0x7F, 0)
+    return 2 + extended + (4 if head[1] & 0x80 else 0)
+
+
+def _payload_size(head: bytes) -> int:
+    """What the head of a frame says about the rest of it, in bytes."""
+    size = head[1] & 0x7F
+    return size if size < 126 else int.from_bytes(head[2 : 4 if size == 126 else 10], "big")

@@ -157,7 +157,9 @@ class ServerConnection:
         self._frames.receive_data(early, now)
 
     def refuse_raw(self, status: int, headers: Sequence[tuple[str, str]], body: bytes) -> None:
-        """Refuse the upgrade by any HTTP response; nothing is added by itself but the length of the body.
+        """Refuse the upgrade by any HTTP response.
+
+        Nothing is added by itself but the length of the body, and that the connection ends with it.
 
         Args:
             status: The HTTP status.
