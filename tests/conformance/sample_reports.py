@@ -14,7 +14,7 @@ from ihproto_conformance.verdict import Check, Entry, Evidence, Report, Result, 
 
 #: What does harm wherever it is not escaped: in HTML, in a script, in XML, to rich, on a terminal, as UTF-8.
 HOSTILE = (
-    "</script><!--<script>window.harmed = 1</script><img src=x onerror='window.harmed = 1'>"
+    "<img src=x onerror='window.harmed = 1'></script><script>window.harmed = 1</script><!--"
     "[bold red]\u2028]]>&amp; \x1b[2J\x00\x9b31m\u202egnp \ud800 end"
 )
 
