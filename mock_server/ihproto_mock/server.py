@@ -6,7 +6,9 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Self, Unpack
+from typing import Any, Self, Unpack
+
+from anyio.abc import Listener
 
 from ihproto import REVISIONS, V1, MediaScanner, Revision, SegmentScanner, ServerSettings, SessionReady
 from ihproto.anyio import HttpExchange, ServeOptions, Server, ServerStream, serve
@@ -51,6 +53,7 @@ class MockServer:
         job_seconds: How long a job takes from its upload to its end, in seconds (UPL-2).
         pages: A folder with a web page, to be served to browsers; None for none.
         log: Called with each `LogEntry`.
+        listener: What brings connections instead of `host` and `port`; see `ihproto.anyio.serve`.
         **options: Where and how to listen; see `ihproto.anyio.ServeOptions`.
 
     Raises:
@@ -71,6 +74,7 @@ class MockServer:
         job_seconds: float = 0.3,
         pages: Path | None = None,
         log: Callable[[LogEntry], None] | None = None,
+        listener: Listener[Any] | None = None,
         **options: Unpack[ServeOptions],
     ) -> None:
         self.credentials = CredentialStore(keys, key_pairs=key_pairs)
@@ -86,12 +90,15 @@ class MockServer:
         )
         self._log = log
         self._options = ServeOptions(on_failed=self._fail, on_request=self._answer, **options)
+        self._listener = listener
         self._server: Server | None = None
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
         """Begin to listen."""
-        self._server = await self._stack.enter_async_context(serve(self._handle, **self._options))
+        self._server = await self._stack.enter_async_context(
+            serve(self._handle, listener=self._listener, **self._options)
+        )
         return self
 
     async def __aexit__(

@@ -84,6 +84,7 @@ from ihproto.messages import (
     WindowSignal,
     WindowSignals,
 )
+from ihproto.monitor import Observation, SessionMonitor
 from ihproto.revisions import (
     INCLUDE_OVERALL,
     INCLUDE_TIMELINE,
@@ -148,6 +149,7 @@ __all__ = [
     "MediaScanner",
     "Model",
     "NominalScanner",
+    "Observation",
     "ProtocolError",
     "QualityReport",
     "QualityScores",
@@ -178,6 +180,7 @@ __all__ = [
     "SessionConfig",
     "SessionEnded",
     "SessionExpired",
+    "SessionMonitor",
     "SessionReady",
     "SessionUpdated",
     "Side",

@@ -33,6 +33,9 @@ from ihproto._adapter import (
     JobUnfinished,
     PeerStalled,
     Progress,
+    RawConnectOptions,
+    RawDialer,
+    RawStream,
     RequestHandler,
     ServeOptions,
     Server,
@@ -63,6 +66,8 @@ __all__ = [
     "JobUnfinished",
     "PeerStalled",
     "Progress",
+    "RawConnectOptions",
+    "RawStream",
     "RequestHandler",
     "ServeOptions",
     "Server",
@@ -73,6 +78,7 @@ __all__ = [
     "UpgradeError",
     "UpgradeRequested",
     "connect",
+    "connect_raw",
     "serve",
 ]
 
@@ -146,6 +152,27 @@ async def connect(
         yield stream
 
 
+@asynccontextmanager
+async def connect_raw(
+    url: str, *, stream: anyio.abc.ByteStream | None = None, **options: Unpack[RawConnectOptions]
+) -> AsyncIterator[RawStream]:
+    """Open a WebSocket without a session, to say and to hear anything; leaving the block drops it.
+
+    Args:
+        url: `wss://…`, or `ws://…` for a local server; without a path, that of the revision (HS-1).
+        stream: An open connection to use instead of one to the host of the URL; no TLS is set up on it.
+        **options: See `RawConnectOptions`.
+
+    Raises:
+        LocalProtocolError: If URL or credential cannot be used (HS-1, HS-2, HS-7).
+        ConnectError: If the server cannot be reached.
+        UpgradeError: If it refuses the upgrade; the event in it holds the whole response.
+    """
+    dialer = RawDialer(url, **options)
+    async with dialer.open(_Transport(stream if stream is not None else await _dial(dialer))) as raw:
+        yield raw
+
+
 async def _dial(endpoint: Endpoint) -> anyio.abc.ByteStream:
     target = endpoint.target
     try:
@@ -199,24 +226,27 @@ class Api(_Api):
 
 
 @asynccontextmanager
-async def serve(handler: Handler, **options: Unpack[ServeOptions]) -> AsyncIterator[Server]:
+async def serve(
+    handler: Handler, *, listener: anyio.abc.Listener[Any] | None = None, **options: Unpack[ServeOptions]
+) -> AsyncIterator[Server]:
     """Take connections while the block runs; leaving it closes every session with 1001.
 
     Args:
         handler: Called for each upgrade request, in a task of its own.
+        listener: What brings connections instead of `host` and `port`: a Unix socket, say, or memory.
         **options: See `ServeOptions`.
 
     Raises:
         ConnectError: If the address cannot be listened on.
     """
     server = Server(handler, **options)
-    try:
-        listener: anyio.abc.Listener[Any] = await anyio.create_tcp_listener(
-            local_host=server.host, local_port=server.port
-        )
-    except OSError as error:
-        raise server.cannot_listen(error) from None
-    server.port = listener.extra(anyio.abc.SocketAttribute.local_port)
+    if listener is None:
+        try:
+            listener = await anyio.create_tcp_listener(local_host=server.host, local_port=server.port)
+        except OSError as error:
+            raise server.cannot_listen(error) from None
+        server.port = listener.extra(anyio.abc.SocketAttribute.local_port)
+    connecting = listener
 
     async def take(stream: anyio.abc.ByteStream) -> None:
         await server.take(_Transport(stream, server.ssl_context))
@@ -224,14 +254,14 @@ async def serve(handler: Handler, **options: Unpack[ServeOptions]) -> AsyncItera
     async def accept() -> None:
         while True:
             try:
-                await listener.serve(take, connections)
+                await connecting.serve(take, connections)
             except* OSError as errors:
                 server.cannot_accept(errors)
             await anyio.sleep(ACCEPT_PAUSE)
 
     failure: BaseException | None = None
     async with anyio.create_task_group() as connections:
-        async with listener, anyio.create_task_group() as accepting:
+        async with connecting, anyio.create_task_group() as accepting:
             accepting.start_soon(accept)
             try:
                 yield server

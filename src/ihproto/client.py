@@ -16,7 +16,6 @@ from ihproto import messages as m
 from ihproto.automata import ClientState, ClientTrigger, client_automaton
 from ihproto.clauses import Level, clause
 from ihproto.codec import Codec
-from ihproto.errorcodes import ERROR_CODES
 from ihproto.errors import Finding, LocalProtocolError, MalformedMessage, RemoteProtocolError, Side, Violation
 from ihproto.events import BytesToSend, ClientEvent, CloseToSend, SessionClosed, TextToSend, ToSend, Violated
 from ihproto.media import ExpectedMedia, MediaScanner, SegmentMedia, SegmentScanner
@@ -24,12 +23,6 @@ from ihproto.revisions import V1, Emission, Revision
 from ihproto.rules import ActiveSignal, SegmentLedger, ServerRules
 from ihproto.rules.close import judge_close
 from ihproto.rules.config import consolidate, unwritable
-
-_TRIGGERS: Mapping[type, ClientTrigger] = {
-    m.SessionReady: ClientTrigger.RECEIVE_READY,
-    m.SessionClosing: ClientTrigger.RECEIVE_CLOSING,
-    m.SessionEnded: ClientTrigger.RECEIVE_ENDED,
-}
 
 #: What is overdue when the deadline passes, for every state that can have one.
 _OVERDUE: Mapping[ClientState, tuple[str, str]] = {
@@ -320,7 +313,7 @@ class ClientSession:
             self._blame([error.finding], text, self.state)
             return
         message = envelope.message
-        trigger = self._trigger(message)
+        trigger = self._rules.trigger_of(message)
         state = self.state
         found = []
         refusal = self._automaton.step(trigger)
@@ -397,14 +390,6 @@ class ClientSession:
 
     # -- inside -------------------------------------------------------------------------------------
 
-    def _trigger(self, message: m.ServerMessage | m.Unknown) -> ClientTrigger:
-        if not isinstance(message, m.Error):
-            return _TRIGGERS.get(type(message), ClientTrigger.RECEIVE_REPORT)
-        if self._rules.config.answers_close(message):
-            return ClientTrigger.RECEIVE_CLOSE_REFUSED
-        known = ERROR_CODES.get(message.code)
-        return ClientTrigger.RECEIVE_FATAL_ERROR if known and known.fatal else ClientTrigger.RECEIVE_ERROR
-
     def _note(self, message: m.ServerMessage | m.Unknown, trigger: ClientTrigger, now: float) -> None:
         """Keep what follows from a message that is more than a report."""
         if isinstance(message, m.Error):
@@ -424,13 +409,8 @@ class ClientSession:
             self._deadline = now + drain + self._drain_grace
 
     def _expect_media(self) -> None:
-        """Expect of a segment what the server will, if it accepts every config that it has not answered yet.
-
-        A model that is not known here takes anything.
-        """
-        wanted = self._rules.config.awaited
-        known = [model for model in self.revision.models if wanted.model in (None, model.name)]
-        self._scanner.expect(ExpectedMedia(known[0].tracks if known else (), wanted.audio_format))
+        """Expect of a segment what the server will, if it accepts every config that it has not answered yet."""
+        self._scanner.expect(expected_media(self.revision, self._rules.config.awaited))
 
     def _go_on_finishing(self, now: float) -> None:
         """Close when the server has nothing more to say; where it does not tell, when it has been silent for long."""
@@ -468,3 +448,9 @@ class ClientSession:
             raise LocalProtocolError(
                 Violation(finding.clause, Side.CLIENT, self.state.value, finding.what, finding.path)
             )
+
+
+def expected_media(revision: Revision, config: m.SessionConfig) -> ExpectedMedia:
+    """What segments have to be under a configuration; a model that is not known here takes anything (SEG-7, CFG-8)."""
+    known = [model for model in revision.models if config.model in (None, model.name)]
+    return ExpectedMedia(known[0].tracks if known else (), config.audio_format)

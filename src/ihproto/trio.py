@@ -28,6 +28,9 @@ from ihproto._adapter import (
     JobUnfinished,
     PeerStalled,
     Progress,
+    RawConnectOptions,
+    RawDialer,
+    RawStream,
     RequestHandler,
     ServeOptions,
     Server,
@@ -58,6 +61,8 @@ __all__ = [
     "JobUnfinished",
     "PeerStalled",
     "Progress",
+    "RawConnectOptions",
+    "RawStream",
     "RequestHandler",
     "ServeOptions",
     "Server",
@@ -68,6 +73,7 @@ __all__ = [
     "UpgradeError",
     "UpgradeRequested",
     "connect",
+    "connect_raw",
     "serve",
 ]
 
@@ -132,6 +138,27 @@ async def connect(
         yield stream
 
 
+@asynccontextmanager
+async def connect_raw(
+    url: str, *, stream: trio.abc.Stream | None = None, **options: Unpack[RawConnectOptions]
+) -> AsyncIterator[RawStream]:
+    """Open a WebSocket without a session, to say and to hear anything; leaving the block drops it.
+
+    Args:
+        url: `wss://…`, or `ws://…` for a local server; without a path, that of the revision (HS-1).
+        stream: An open connection to use instead of one to the host of the URL; no TLS is set up on it.
+        **options: See `RawConnectOptions`.
+
+    Raises:
+        LocalProtocolError: If URL or credential cannot be used (HS-1, HS-2, HS-7).
+        ConnectError: If the server cannot be reached.
+        UpgradeError: If it refuses the upgrade; the event in it holds the whole response.
+    """
+    dialer = RawDialer(url, **options)
+    async with dialer.open(_Transport(stream if stream is not None else await _dial(dialer))) as raw:
+        yield raw
+
+
 async def _dial(endpoint: Endpoint) -> trio.abc.Stream:
     target = endpoint.target
     try:
@@ -184,18 +211,7 @@ class Api(_Api):
     library = _Library()
 
 
-@asynccontextmanager
-async def serve(handler: Handler, **options: Unpack[ServeOptions]) -> AsyncIterator[Server]:
-    """Take connections while the block runs; leaving it closes every session with 1001.
-
-    Args:
-        handler: Called for each upgrade request, in a task of its own.
-        **options: See `ServeOptions`.
-
-    Raises:
-        ConnectError: If the address cannot be listened on.
-    """
-    server = Server(handler, **options)
+async def _listen(server: Server) -> list[trio.abc.Listener[Any]]:
     try:
         listeners = await trio.open_tcp_listeners(server.port, host=server.host)
     except OSError as error:
@@ -206,8 +222,27 @@ async def serve(handler: Handler, **options: Unpack[ServeOptions]) -> AsyncItera
             await surplus.aclose()
         listeners = listeners[:1]
     server.port = listeners[0].socket.getsockname()[1]
+    return [*listeners]
 
-    async def take(stream: trio.SocketStream) -> None:
+
+@asynccontextmanager
+async def serve(
+    handler: Handler, *, listener: trio.abc.Listener[Any] | None = None, **options: Unpack[ServeOptions]
+) -> AsyncIterator[Server]:
+    """Take connections while the block runs; leaving it closes every session with 1001.
+
+    Args:
+        handler: Called for each upgrade request, in a task of its own.
+        listener: What brings connections instead of `host` and `port`: a Unix socket, say, or memory.
+        **options: See `ServeOptions`.
+
+    Raises:
+        ConnectError: If the address cannot be listened on.
+    """
+    server = Server(handler, **options)
+    listeners = [listener] if listener is not None else await _listen(server)
+
+    async def take(stream: trio.abc.Stream) -> None:
         if server.ssl_context is None:
             await server.take(_Transport(stream))
         else:

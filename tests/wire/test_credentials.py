@@ -7,7 +7,7 @@ from wire.raw import KEY
 
 from ihproto import LocalProtocolError
 from ihproto.wire import Credential, CredentialForm
-from ihproto.wire.credentials import Offer, find, offer, select, unselected
+from ihproto.wire.credentials import Offer, find, judge_answer, offer, select
 
 TOKEN = string.ascii_letters + string.digits + "!#$%&'*+-.^_`|~"
 SEPARATORS = '()<>@,;:\\"/[]?={} \t'
@@ -18,17 +18,16 @@ def test_the_header_form_adds_one_header_and_offers_no_subprotocol() -> None:
     made = offer(Credential(KEY))
     assert made.headers == [(b"Authorization", b"Bearer " + KEY.encode())]
     assert made.subprotocols == []
-    assert made.selected is None
 
 
 def test_the_subprotocol_form_offers_the_credential_alone() -> None:
     made = offer(Credential(KEY, CredentialForm.SUBPROTOCOL))
-    assert (made.headers, made.subprotocols, made.selected) == ([], [KEY], KEY)
+    assert (made.headers, made.subprotocols) == ([], [KEY])
 
 
 def test_the_pair_form_offers_the_mark_and_then_the_credential() -> None:
     made = offer(Credential(KEY, CredentialForm.PAIR))
-    assert (made.headers, made.subprotocols, made.selected) == ([], ["access_token", KEY], "access_token")
+    assert (made.headers, made.subprotocols) == ([], ["access_token", KEY])
 
 
 @pytest.mark.parametrize("form", [CredentialForm.SUBPROTOCOL, CredentialForm.PAIR])
@@ -127,27 +126,32 @@ def test_a_server_selects_one_of_those_offered_and_never_the_secret_of_a_pair(
     assert select(offered) == selected
 
 
-@pytest.mark.parametrize("form", CredentialForm)
-def test_the_selection_that_the_protocol_wants_is_not_blamed(form: CredentialForm) -> None:
-    made = offer(Credential(KEY, form))
-    assert unselected(made, made.selected) is None
-    assert unselected(made, select(made.subprotocols)) is None
+@pytest.mark.parametrize(
+    ("form", "selected"),
+    [(CredentialForm.HEADER, None), (CredentialForm.SUBPROTOCOL, KEY), (CredentialForm.PAIR, "access_token")],
+)
+def test_the_selection_that_the_protocol_wants_is_not_blamed(form: CredentialForm, selected: str | None) -> None:
+    assert judge_answer(offer(Credential(KEY, form)).subprotocols, selected, "id") == []
 
 
-@pytest.mark.parametrize("form", [CredentialForm.SUBPROTOCOL, CredentialForm.PAIR])
-def test_a_server_that_selects_nothing_is_blamed(form: CredentialForm) -> None:
-    finding = unselected(offer(Credential(KEY, form)), None)
-    assert finding is not None
+@pytest.mark.parametrize(
+    ("form", "selected"),
+    [
+        (CredentialForm.SUBPROTOCOL, None),
+        (CredentialForm.PAIR, None),
+        (CredentialForm.PAIR, KEY),
+        (CredentialForm.HEADER, "chat"),
+    ],
+)
+def test_another_selection_is_blamed_without_quoting_it(form: CredentialForm, selected: str | None) -> None:
+    (finding,) = judge_answer(offer(Credential(KEY, form)).subprotocols, selected, "id")
     assert finding.clause.id == "HS-5"
     assert KEY not in repr(finding)
 
 
-@pytest.mark.parametrize(("form", "selected"), [(CredentialForm.PAIR, KEY), (CredentialForm.HEADER, "chat")])
-def test_a_server_that_selects_another_one_is_blamed_without_quoting_it(form: CredentialForm, selected: str) -> None:
-    finding = unselected(offer(Credential(KEY, form)), selected)
-    assert finding is not None
-    assert finding.clause.id == "HS-5"
-    assert KEY not in repr(finding)
+def test_an_answer_without_a_correlation_id_is_blamed() -> None:
+    (finding,) = judge_answer([], None, None)
+    assert finding.clause.id == "HS-9"
 
 
 @pytest.mark.parametrize("form", CredentialForm)

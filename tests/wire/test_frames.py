@@ -43,6 +43,7 @@ from ihproto import (
 )
 from ihproto.client import ClientSession
 from ihproto.wire import ClientConnection, ServerConnection
+from ihproto.wire.frames import Frames
 
 #: Characters of one, two, three and four bytes.
 WORDS = "aé日😀"
@@ -279,7 +280,7 @@ def test_a_segment_of_1_gb_is_refused_at_32_mb_and_never_held() -> None:
 def test_pieces_of_a_text_that_hold_nothing_are_not_held_by_a_server() -> None:
     server = open_server()
     server.receive_data(masked(TEXT, b"{", fin=False) + masked(CONTINUATION, fin=False) * 5000, 0.0)
-    assert server._frames is not None
+    assert isinstance(server._frames, Frames)
     assert server._frames._text == ["{"]
 
 

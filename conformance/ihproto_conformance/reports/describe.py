@@ -14,7 +14,7 @@ import attrs
 
 from ihproto import Side
 from ihproto_conformance.reports.foreign import printable, shortened
-from ihproto_conformance.trace import Begins, Binary, Close, Lost, Record, Request, Response, Text
+from ihproto_conformance.trace import Begins, Binary, Close, Lost, Record, Request, Response, Surplus, Text
 from ihproto_conformance.verdict import Entry
 
 _LINE = 200
@@ -63,6 +63,8 @@ def summary(record: Record) -> Summary:
             return _binary(binary, record.sender)
         case Close(code, reason):
             return Summary("close", ("no code" if code == _NO_CODE else str(code)) + _after(reason))
+        case Surplus(size):
+            return Summary("surplus", f"{size:,} bytes after the close frame")
         case Lost(reason):
             return Summary("lost", shortened(reason, _LINE))
         case _ as never:

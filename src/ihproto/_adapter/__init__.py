@@ -24,6 +24,7 @@ from ihproto._adapter.errors import (
     UpgradeError,
 )
 from ihproto._adapter.exchange import HttpExchange, RequestHandler
+from ihproto._adapter.raw import RawConnectOptions, RawDialer, RawStream
 from ihproto._adapter.server import ACCEPT_PAUSE, Handler, ServeOptions, Server, ServerStream
 from ihproto._adapter.source import File
 from ihproto._adapter.tokens import TokenSource, resolve
@@ -46,6 +47,9 @@ __all__ = [
     "Lock",
     "PeerStalled",
     "Progress",
+    "RawConnectOptions",
+    "RawDialer",
+    "RawStream",
     "RequestHandler",
     "Scope",
     "ServeOptions",

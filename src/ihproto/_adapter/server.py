@@ -8,13 +8,14 @@ import os
 import ssl
 import uuid
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Self, TypeAlias, TypedDict
 
 from ihproto._adapter.driver import Driver, Scope, Transport
 from ihproto._adapter.errors import ConnectError
 from ihproto._adapter.exchange import HttpExchange, RequestHandler, handle_request, logger
+from ihproto._adapter.raw import RawStream
 from ihproto.analysis import WindowAnalysis
 from ihproto.automata import ServerState
 from ihproto.events import ServerEvent, SessionClosed, Window
@@ -117,6 +118,24 @@ class ServerStream:
         self._driver.wire.refuse(status, error, self._driver.transport.now())
         await self._driver.flush(patient=False)
 
+    async def accept_raw(self, headers: Sequence[tuple[str, str]] = ()) -> RawStream:
+        """Accept the upgrade without a session, for a relay or a judge; see `ServerConnection.accept_raw`.
+
+        Args:
+            headers: All that the response says besides what makes it an upgrade: no `X-Correlation-ID` is added.
+
+        Returns:
+            The messages; iterate over them instead of over this stream. When the handler returns, the connection ends.
+        """
+        self._driver.wire.accept_raw(self._driver.transport.now(), headers)
+        await self._driver.flush(patient=False)
+        return RawStream(self._driver)
+
+    async def refuse_raw(self, status: int, headers: Sequence[tuple[str, str]], body: bytes) -> None:
+        """Refuse the upgrade by any HTTP response; see `ServerConnection.refuse_raw`."""
+        self._driver.wire.refuse_raw(status, headers, body)
+        await self._driver.flush(patient=False)
+
     async def send_analysis(self, analysis: WindowAnalysis) -> None:
         """Say what the analysis of the oldest outstanding window means; see `ServerSession.send_analysis`."""
         self.session.send_analysis(analysis, self._driver.transport.now())
@@ -149,10 +168,13 @@ class ServerStream:
 
     async def start_close(self, code: int = 1000, reason: str = "") -> None:
         """Close at once, and leave it to whoever iterates to wait for the answer (CLS-3)."""
-        session = self._driver.wire.session
-        if session is None or session.state in (ServerState.CLOSING, ServerState.CLOSED):
+        session, raw = self._driver.wire.session, self._driver.wire.raw
+        if raw is not None:
+            raw.close(code, reason)
+        elif session is None or session.state in (ServerState.CLOSING, ServerState.CLOSED):
             return
-        session.close(self._driver.transport.now(), code, reason)
+        else:
+            session.close(self._driver.transport.now(), code, reason)
         if self._driver.reading:
             self._driver.nudge()
         else:
@@ -336,12 +358,14 @@ async def _handle(handler: Handler, stream: ServerStream, wire: ServerConnection
         await handler(stream)
     except Exception:
         logger.exception("connection %s: the handler failed", stream.correlation_id)
-        if wire.session is None:
+        if wire.raw is not None:
+            pass
+        elif wire.session is None:
             if not wire.finished:
                 await stream.refuse(500, HttpError.of("ih1001"))
         elif stream.session.established:
             await stream.send_error("ih1001")
     if wire.session is not None:
         await stream.close()
-    elif not wire.finished:
+    elif wire.raw is None and not wire.finished:
         await stream.refuse(500, HttpError.of("ih1001", message="the server did not answer the upgrade"))

@@ -167,7 +167,8 @@ class ConfigRules:
         self.options = ConfigOptions()
         self._confirms = revision.confirms
         self._before = SessionConfig()
-        self._asked: deque[SessionConfig | SessionClose] = deque()
+        # None is a text that no server may accept.
+        self._asked: deque[SessionConfig | SessionClose | None] = deque()
 
     @property
     def unanswered(self) -> int:
@@ -189,6 +190,42 @@ class ConfigRules:
         elif isinstance(message, SessionConfig):
             self._before, self.in_force = self.in_force, consolidate(message, self.options, self.in_force)
 
+    def note_broken(self) -> None:
+        """Remember that the client sent a text that is to be refused (CFG-5)."""
+        if self._confirms:
+            self._asked.append(None)
+        else:
+            self._before = self.in_force
+
+    def judge_early(self, revision: Revision) -> list[Finding]:
+        """Judge the configs that were sent before the contract was known, now that it is (CFG-6, CFG-7, CFG-8)."""
+        found = []
+        before = self.in_force
+        for index, asked in enumerate(self._asked):
+            if not isinstance(asked, SessionConfig):
+                continue
+            finding = unsupported(asked, self.options, revision, self.with_model(before))
+            if finding is None:
+                before = consolidate(asked, self.options, before)
+            else:
+                found.append(finding)
+                self._asked[index] = None
+        return found
+
+    def with_model(self, config: SessionConfig) -> SessionConfig:
+        """A configuration with the model that it means where it names none: the first one offered (CFG-7)."""
+        default = self.options.model[0] if self.options.model else None
+        return config if config.model is not None else attrs.evolve(config, model=default)
+
+    def passes_over_close(self, message: object) -> bool:
+        """Tell whether this answers a config that was sent after a `session.close` without an answer."""
+        return (
+            isinstance(message, SessionUpdated)
+            and bool(self._asked)
+            and isinstance(self._asked[0], SessionClose)
+            and any(isinstance(asked, SessionConfig) for asked in self._asked)
+        )
+
     def answers_close(self, error: Error) -> bool:
         """Tell whether this error is the refusal of `session.close`."""
         return _answers_text(error) and bool(self._asked) and isinstance(self._asked[0], SessionClose)
@@ -207,7 +244,7 @@ class ConfigRules:
         if SessionClose() not in self._asked:
             return
         while self._asked.popleft() != SessionClose():
-            what = "a config sent before session.close was answered by neither session.updated nor ih6001"
+            what = "a text sent before session.close was answered by neither session.updated nor ih6001"
             found.append(Finding(clause("CFG-2"), what))
 
     def note_unreadable_answer(self) -> None:
@@ -218,6 +255,17 @@ class ConfigRules:
 
     def judge_updated(self, message: SessionUpdated, found: list[Finding]) -> None:
         """Judge `session.updated` against the config that it answers (CFG-2, CFG-4)."""
+        if self._asked and self._asked[0] is None:
+            self._asked.popleft()
+            self.in_force = SessionConfig(
+                message.include,
+                message.goal_dimensions,
+                message.model or self.in_force.model,
+                self.in_force.audio_format,
+            )
+            what = "session.updated answers a text that is to be refused; ih6001 was due"
+            found.append(Finding(clause("CFG-5"), what))
+            return
         before = self.in_force
         asked = next((item for item in self._asked if isinstance(item, SessionConfig)), None)
         expected = consolidate(asked, self.options, before) if asked is not None else before

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ihproto import messages as m
+from ihproto.automata import ClientTrigger
 from ihproto.clauses import clause
 from ihproto.codec import Envelope
+from ihproto.errorcodes import ERROR_CODES
 from ihproto.errors import Finding
 from ihproto.revisions import V1, Emission, Revision
 from ihproto.rules.config import ConfigRules
@@ -20,6 +22,12 @@ from ihproto.rules.quality import QualityRules
 from ihproto.rules.signals import SignalRules
 from ihproto.rules.status import StatusRules
 from ihproto.rules.windows import WindowRules
+
+_TRIGGERS: Mapping[type, ClientTrigger] = {
+    m.SessionReady: ClientTrigger.RECEIVE_READY,
+    m.SessionClosing: ClientTrigger.RECEIVE_CLOSING,
+    m.SessionEnded: ClientTrigger.RECEIVE_ENDED,
+}
 
 
 class ServerRules:
@@ -99,6 +107,15 @@ class ServerRules:
         if judge is not None:
             judge(message, found)
         return [finding for finding in found if self._revision.id in finding.clause.revisions] if found else found
+
+    def trigger_of(self, message: m.ServerMessage | m.Unknown) -> ClientTrigger:
+        """What the next message of the session is to the automaton of a client; to be asked before it is judged."""
+        if not isinstance(message, m.Error):
+            return _TRIGGERS.get(type(message), ClientTrigger.RECEIVE_REPORT)
+        if self.config.answers_close(message):
+            return ClientTrigger.RECEIVE_CLOSE_REFUSED
+        known = ERROR_CODES.get(message.code)
+        return ClientTrigger.RECEIVE_FATAL_ERROR if known and known.fatal else ClientTrigger.RECEIVE_ERROR
 
     def begin_segment(self, number: int) -> None:
         """Take note that the client has begun to send a segment."""

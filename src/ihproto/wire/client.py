@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
+from urllib.parse import parse_qsl
 
 import h11
 import wsproto.events as ws
@@ -13,12 +14,15 @@ from wsproto.utilities import RemoteProtocolError as WebSocketError
 
 from ihproto.clauses import clause
 from ihproto.client import ClientSession
-from ihproto.errors import Finding, LocalProtocolError, RemoteProtocolError, Side, Violation
+from ihproto.errors import LocalProtocolError, RemoteProtocolError, Side, Violation
 from ihproto.events import ClientEvent, Violated
-from ihproto.wire.credentials import Credential, offer, unselected
-from ihproto.wire.events import UpgradeAccepted, UpgradeFailed, UpgradeRefused
+from ihproto.wire.credentials import Credential, Offer, judge_answer, offer
+from ihproto.wire.events import UpgradeAccepted, UpgradeFailed, UpgradeRefused, UpgradeRequested
+from ihproto.wire.exchange import header
 from ihproto.wire.frames import Frames
+from ihproto.wire.raw import RawFrames, RawLost
 from ihproto.wire.refusal import decode_http_error
+from ihproto.wire.tap import Tap
 from ihproto.wire.target import Target
 
 #: Makes the session when the upgrade is through, from the present moment and the correlation id (HS-9).
@@ -41,14 +45,22 @@ class ClientConnection:
     Args:
         now: The present moment, in seconds.
         target: Where the server is (HS-1).
-        credential: The credential, and the form in which it travels (HS-2, HS-3, HS-4).
+        credential: The credential, and the form in which it travels (HS-2, HS-3, HS-4); None for none.
         make_session: Makes the session when the upgrade is through; None for a lenient one.
+        raw: Carry no session: what arrives and what is sent goes through `raw`, without a rule.
         strict: Raise `RemoteProtocolError` when the answer to the upgrade breaks a `must` clause.
         client_request_id: Sent as `X-Client-Request-Id` (HS-8).
         headers: More headers to send, for example `Origin`.
+        subprotocols: More subprotocols to offer, after those of the credential.
         upgrade_timeout: How long the answer to the upgrade may take, in seconds.
         close_timeout: How long to wait for the answer to a close frame, in seconds.
         max_text_bytes: The longest text message that is accepted, in bytes.
+        tap: Told everything that passes, the upgrade included, before this connection acts on it; None for nobody. What
+            `raw` carries it is not told: whoever asked for that sees it anyhow.
+
+    Attributes:
+        session: The session, when the upgrade is through.
+        raw: What stands in its place, if that was asked for.
 
     Raises:
         LocalProtocolError: If the credential cannot travel in this form (HS-7), or a header is not valid HTTP (HS-1).
@@ -58,38 +70,49 @@ class ClientConnection:
         self,
         now: float,
         target: Target,
-        credential: Credential,
+        credential: Credential | None,
         *,
         make_session: MakeSession | None = None,
+        raw: bool = False,
         strict: bool = False,
         client_request_id: str | None = None,
         headers: Sequence[tuple[str, str]] = (),
+        subprotocols: Sequence[str] = (),
         upgrade_timeout: float = 30.0,
         close_timeout: float = 10.0,
         max_text_bytes: int = 16 * 1024 * 1024,
+        tap: Tap | None = None,
     ) -> None:
         self.session: ClientSession | None = None
-        self._offer = offer(credential)
+        self.raw: RawFrames | None = None
+        offered = offer(credential) if credential is not None else Offer([], [])
+        self._subprotocols = [*offered.subprotocols, *subprotocols]
+        self._carries_raw = raw
         self._make_session = make_session if make_session is not None else _default_session
         self._strict = strict
         self._close_timeout = close_timeout
         self._max_text_bytes = max_text_bytes
+        self._tap = tap
         self._deadline = now + upgrade_timeout
         self._events: deque[ClientEvent | UpgradeAccepted | UpgradeRefused | UpgradeFailed] = deque()
-        self._frames: Frames | None = None
+        self._frames: Frames | RawFrames | None = None
         self._refused = False
         self._refusal: ws.RejectConnection | None = None
         self._body = bytearray()
         self._ws = WSConnection(ConnectionType.CLIENT)
         named = [*headers] if client_request_id is None else [("X-Client-Request-Id", client_request_id), *headers]
-        extra = [*self._offer.headers, *(_encode_header(name, value) for name, value in named)]
+        extra = [*offered.headers, *(_encode_header(name, value) for name, value in named)]
         request = ws.Request(
-            host=target.authority, target=target.path, subprotocols=self._offer.subprotocols, extra_headers=extra
+            host=target.authority,
+            target=target.path,
+            subprotocols=self._subprotocols,
+            extra_headers=extra,
         )
         try:
             self._request = self._ws.send(request)
         except h11.LocalProtocolError:
             raise _bad_header("a header of the upgrade request is not valid HTTP") from None
+        self._requested = _describe(target, credential, extra, self._subprotocols)
 
     @property
     def finished(self) -> bool:
@@ -115,16 +138,21 @@ class ClientConnection:
             reason: What is known about why.
         """
         if self._frames is not None:
+            if self._tap is not None and self.session is not None and not self._frames.finished:
+                self._tap(Side.SERVER, RawLost(reason), now)
             self._frames.lose(reason)
         elif self._refusal is not None:
-            self._finish_refusal()
+            self._finish_refusal(now)
         elif not self._refused:
-            self._fail("the server closed the connection without answering the upgrade; is it one for wss:// or ws://?")
+            what = "the server closed the connection without answering the upgrade; is it one for wss:// or ws://?"
+            self._fail(what, now)
 
     def data_to_send(self, now: float) -> bytes:
         """Drain the bytes to send, those included that calls on the session have caused."""
         if self._request:
             request, self._request = self._request, b""
+            if self._tap is not None:
+                self._tap(Side.CLIENT, self._requested, now)
             return request
         return self._frames.data_to_send(now) if self._frames is not None else b""
 
@@ -155,9 +183,9 @@ class ClientConnection:
         elif now < self._deadline:
             return
         elif self._refusal is not None:
-            self._finish_refusal()
+            self._finish_refusal(now)
         else:
-            self._fail("the server did not answer the upgrade in time")
+            self._fail("the server did not answer the upgrade in time", now)
 
     def _receive_answer(self, data: bytes, now: float) -> None:
         try:
@@ -166,9 +194,9 @@ class ClientConnection:
         except (WebSocketError, UnicodeError) as error:
             # The library's text is not repeated: it quotes the response, which may quote the credential.
             if "subprotocol" in str(error):
-                self._fail("the server selected a subprotocol that was not offered (HS-5)")
+                self._fail("the server selected a subprotocol that was not offered (HS-5)", now)
             else:
-                self._fail("the answer is not a valid WebSocket upgrade")
+                self._fail("the answer is not a valid WebSocket upgrade", now)
             return
         for event in events:
             match event:
@@ -180,41 +208,72 @@ class ClientConnection:
                     assert isinstance(event, ws.RejectData)
                     self._body += event.data[: _MAX_BODY - len(self._body)]
                     if event.body_finished:
-                        self._finish_refusal()
+                        self._finish_refusal(now)
 
     def _accept(self, event: ws.AcceptConnection, now: float) -> None:
         assert self._ws.connection is not None
         correlation_id = _correlation_id(event.extra_headers)
-        self._events.append(UpgradeAccepted(correlation_id, event.subprotocol))
+        headers = tuple((bytes(name).lower(), bytes(value)) for name, value in event.extra_headers)
+        self._tell(UpgradeAccepted(correlation_id, event.subprotocol, headers), now)
+        if self._carries_raw:
+            self.raw = self._frames = RawFrames(self._ws.connection, close_timeout=self._close_timeout)
+            self.raw.receive_data(b"", now)
+            return
         self.session = self._make_session(now, correlation_id)
         self._frames = Frames(
             self._ws.connection,
             self.session,
             max_text_bytes=self._max_text_bytes,
             close_timeout=self._close_timeout,
+            tap=self._tap,
         )
-        found = [unselected(self._offer, event.subprotocol)]
-        if correlation_id is None:
-            found.append(Finding(clause("HS-9"), "the upgrade response carries no X-Correlation-ID"))
-        for finding in found:
-            if finding is not None:
-                violation = Violation(finding.clause, Side.SERVER, _STATE, finding.what)
-                self._events.append(Violated(violation))
-                if self._strict:
-                    raise RemoteProtocolError(violation)
+        for finding in judge_answer(self._subprotocols, event.subprotocol, correlation_id):
+            violation = Violation(finding.clause, Side.SERVER, _STATE, finding.what)
+            self._events.append(Violated(violation))
+            if self._strict:
+                raise RemoteProtocolError(violation)
         # The first frames may have come in one piece with the response.
         self._frames.receive_data(b"", now)
 
-    def _finish_refusal(self) -> None:
+    def _finish_refusal(self, now: float) -> None:
         assert self._refusal is not None
         refusal, self._refusal = self._refusal, None
         self._refused = True
         error = decode_http_error(bytes(self._body))
-        self._events.append(UpgradeRefused(refusal.status_code, _correlation_id(refusal.headers), error))
+        headers = tuple((bytes(name).lower(), bytes(value)) for name, value in refusal.headers)
+        correlation_id = _correlation_id(refusal.headers)
+        self._tell(UpgradeRefused(refusal.status_code, correlation_id, error, headers, bytes(self._body)), now)
 
-    def _fail(self, what: str) -> None:
+    def _fail(self, what: str, now: float) -> None:
         self._refused = True
-        self._events.append(UpgradeFailed(what))
+        self._tell(UpgradeFailed(what), now)
+
+    def _tell(self, event: UpgradeAccepted | UpgradeRefused | UpgradeFailed, now: float) -> None:
+        if self._tap is not None:
+            self._tap(Side.SERVER, event, now)
+        self._events.append(event)
+
+
+def _describe(
+    target: Target,
+    credential: Credential | None,
+    headers: Sequence[tuple[bytes, bytes]],
+    subprotocols: Sequence[str],
+) -> UpgradeRequested:
+    """The upgrade request, as a server sees it but for what only makes it one."""
+    named = [(b"host", target.authority.encode("ascii")), *((name.lower(), value) for name, value in headers)]
+    path, _, query = target.path.partition("?")
+    return UpgradeRequested(
+        path=path,
+        query=tuple(parse_qsl(query, keep_blank_values=True)),
+        credential=credential,
+        origin=header(named, b"origin"),
+        client_request_id=header(named, b"x-client-request-id"),
+        headers=tuple((name, value) for name, value in named if name != b"authorization"),
+        target=target.path,
+        authorization=header(named, b"authorization"),
+        subprotocols=tuple(subprotocols),
+    )
 
 
 def _encode_header(name: str, value: str) -> tuple[bytes, bytes]:

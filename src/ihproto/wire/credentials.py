@@ -47,12 +47,10 @@ class Offer:
     Attributes:
         headers: Headers to add.
         subprotocols: Subprotocols to offer, in order.
-        selected: The one that the server has to select, None when none is offered (HS-5).
     """
 
     headers: list[tuple[bytes, bytes]] = attrs.field(repr=False)
     subprotocols: list[str] = attrs.field(repr=False)
-    selected: str | None = attrs.field(repr=False)
 
 
 def offer(credential: Credential) -> Offer:
@@ -64,11 +62,11 @@ def offer(credential: Credential) -> Offer:
     value, form = credential.value, credential.form
     if form is CredentialForm.HEADER:
         _require(value, _HEADER, "HS-2", "an Authorization header", "")
-        return Offer([(b"Authorization", b"Bearer " + value.encode("ascii"))], [], None)
+        return Offer([(b"Authorization", b"Bearer " + value.encode("ascii"))], [])
     _require(value, _TOKEN, "HS-7", "a subprotocol", "; send it in the Authorization header instead")
     if form is CredentialForm.SUBPROTOCOL:
-        return Offer([], [value], value)
-    return Offer([], [PAIR_MARK, value], PAIR_MARK)
+        return Offer([], [value])
+    return Offer([], [PAIR_MARK, value])
 
 
 def _require(value: str, allowed: frozenset[str], clause_id: str, where: str, cure: str) -> None:
@@ -112,12 +110,21 @@ def select(subprotocols: Sequence[str]) -> str | None:
     return PAIR_MARK if PAIR_MARK in subprotocols else subprotocols[0]
 
 
-def unselected(offered: Offer, selected: str | None) -> Finding | None:
-    """Say what is wrong with the subprotocol that a server selected, or None (HS-5)."""
-    if selected == offered.selected:
-        return None
-    if selected is None:
+def judge_answer(subprotocols: Sequence[str], selected: str | None, correlation_id: str | None) -> list[Finding]:
+    """Judge the response that accepts an upgrade (HS-5, HS-9).
+
+    Args:
+        subprotocols: What was offered, in order.
+        selected: What the server selected, None for nothing.
+        correlation_id: The `X-Correlation-ID` header, None when there is none.
+    """
+    found = []
+    if selected is None and subprotocols:
         what = "the server selected no subprotocol although one was offered; a browser would drop the connection"
-    else:
+        found.append(Finding(clause("HS-5"), what))
+    elif selected != select(subprotocols):
         what = "the server selected another subprotocol than the one it has to select"
-    return Finding(clause("HS-5"), what)
+        found.append(Finding(clause("HS-5"), what))
+    if correlation_id is None:
+        found.append(Finding(clause("HS-9"), "the upgrade response carries no X-Correlation-ID"))
+    return found

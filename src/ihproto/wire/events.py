@@ -21,6 +21,9 @@ class UpgradeRequested:
         origin: The `Origin` header, None when there is none (HS-14).
         client_request_id: The `X-Client-Request-Id` header, for the log (HS-8).
         headers: All headers but the credential, names in lower case.
+        target: Path and query, as sent.
+        authorization: The `Authorization` header, as sent; None when there is none.
+        subprotocols: The subprotocols that are offered, in order.
     """
 
     path: str
@@ -29,6 +32,9 @@ class UpgradeRequested:
     origin: str | None
     client_request_id: str | None
     headers: tuple[tuple[bytes, bytes], ...] = attrs.field(repr=False)
+    target: str = attrs.field(default="", repr=False, eq=False)
+    authorization: str | None = attrs.field(default=None, repr=False, eq=False)
+    subprotocols: tuple[str, ...] = attrs.field(default=(), repr=False, eq=False)
 
 
 @attrs.frozen
@@ -38,10 +44,12 @@ class UpgradeAccepted:
     Attributes:
         correlation_id: The `X-Correlation-ID` header, None when there was none (HS-9).
         subprotocol: What the server selected, None for nothing (HS-5).
+        headers: All other headers of the response, names in lower case.
     """
 
     correlation_id: str | None
     subprotocol: str | None = attrs.field(repr=False)
+    headers: tuple[tuple[bytes, bytes], ...] = attrs.field(default=(), repr=False, eq=False)
 
 
 @attrs.frozen
@@ -52,11 +60,15 @@ class UpgradeRefused:
         status: The HTTP status.
         correlation_id: The `X-Correlation-ID` header, None when there was none (HS-9).
         error: The JSON body, None when it is not of the documented shape.
+        headers: All headers of the response, names in lower case.
+        body: The body as it came, up to 64 KiB.
     """
 
     status: int
     correlation_id: str | None
     error: HttpError | None
+    headers: tuple[tuple[bytes, bytes], ...] = attrs.field(default=(), repr=False, eq=False)
+    body: bytes = attrs.field(default=b"", repr=False, eq=False)
 
 
 @attrs.frozen

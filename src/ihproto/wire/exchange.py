@@ -186,8 +186,8 @@ def encode_response(
     status: int,
     body: bytes,
     *,
-    correlation_id: str,
-    content_type: str,
+    correlation_id: str | None,
+    content_type: str | None,
     headers: Sequence[tuple[str, str]] = (),
     head_only: bool = False,
 ) -> bytes:
@@ -196,8 +196,8 @@ def encode_response(
     Args:
         status: The HTTP status, a final one.
         body: The body.
-        correlation_id: The id of the connection.
-        content_type: What the body is.
+        correlation_id: The id of the connection, None to leave it out.
+        content_type: What the body is, None to leave it out.
         headers: More headers.
         head_only: Leave the body out, as it is done for HEAD.
 
@@ -209,9 +209,13 @@ def encode_response(
         raise ValueError(f"{status} is not the status of a final response")
     if body and status in _BODILESS:
         raise ValueError(f"a response with status {status} has no body")
-    lines = [("X-Correlation-ID", correlation_id), ("Connection", "close"), *headers]
+    lines = [("Connection", "close"), *headers]
+    if correlation_id is not None:
+        lines.insert(0, ("X-Correlation-ID", correlation_id))
     if status not in _BODILESS:
-        lines = [("Content-Type", content_type), ("Content-Length", str(len(body))), *lines]
+        lines.insert(0, ("Content-Length", str(len(body))))
+        if content_type is not None:
+            lines.insert(0, ("Content-Type", content_type))
     # A connection of its own: whatever state the request left the other one in, this response can be written.
     writer = h11.Connection(h11.SERVER)
     try:

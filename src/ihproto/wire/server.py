@@ -20,6 +20,7 @@ from ihproto.wire.events import HttpEvent, UpgradeFailed, UpgradeRequested
 from ihproto.wire.exchange import Exchange, encode_response
 from ihproto.wire.exchange import header as _header
 from ihproto.wire.frames import Frames
+from ihproto.wire.raw import RawFrames
 from ihproto.wire.refusal import HttpError
 
 _TOO_LARGE = "the head of the request is too large"
@@ -45,6 +46,11 @@ class ServerConnection:
             more, in seconds.
         max_header_bytes: The largest head of a request, in bytes.
         http: Take plain HTTP requests too, instead of telling them to upgrade.
+
+    Attributes:
+        correlation_id: The id of this connection.
+        session: The session, once the upgrade was accepted with one.
+        raw: What stands in its place, if the upgrade was accepted without one.
     """
 
     def __init__(
@@ -59,6 +65,7 @@ class ServerConnection:
     ) -> None:
         self.correlation_id = correlation_id
         self.session: ServerSession | None = None
+        self.raw: RawFrames | None = None
         self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=max_header_bytes)
         self._ws = WSConnection(ConnectionType.SERVER)
         self._subprotocols: list[str] = []
@@ -66,7 +73,7 @@ class ServerConnection:
         self._body_timeout = upgrade_timeout
         self._deadline: float | None = now + upgrade_timeout
         self._events: deque[ServerEvent | UpgradeRequested | UpgradeFailed | HttpEvent] = deque()
-        self._frames: Frames | None = None
+        self._frames: Frames | RawFrames | None = None
         self._takes_http = http
         self._exchange: Exchange | None = None
         self._received = 0
@@ -116,9 +123,54 @@ class ServerConnection:
             refuse_text=session.refuse_text,
             close_timeout=self._close_timeout,
         )
-        # The first frames may have come in one piece with the request.
+        self._receive_early(now)
+
+    def accept_raw(self, now: float, headers: Sequence[tuple[str, str]] = ()) -> RawFrames:
+        """Accept the upgrade without a session: what arrives and what is sent goes through `raw`, without a rule.
+
+        Args:
+            now: The present moment, in seconds.
+            headers: All that the response says besides what makes it an upgrade: nothing is added by itself.
+
+        Returns:
+            What carries the messages.
+
+        Raises:
+            RuntimeError: If there is no upgrade request to answer.
+            ValueError: If the response cannot be written as HTTP; the request can still be answered.
+        """
+        self._expect_request()
+        try:
+            extra = [(name.encode("ascii"), value.encode("latin-1")) for name, value in headers]
+            self._out.append(self._ws.send(ws.AcceptConnection(extra_headers=extra)))
+        except (h11.LocalProtocolError, UnicodeEncodeError):
+            raise ValueError("a header of the response is not valid HTTP") from None
+        assert self._ws.connection is not None
+        self.raw = self._frames = RawFrames(self._ws.connection, close_timeout=self._close_timeout)
+        self._receive_early(now)
+        return self.raw
+
+    def _receive_early(self, now: float) -> None:
+        """The first frames may have come in one piece with the request."""
+        assert self._frames is not None
         early, _ = self._http.trailing_data
         self._frames.receive_data(early, now)
+
+    def refuse_raw(self, status: int, headers: Sequence[tuple[str, str]], body: bytes) -> None:
+        """Refuse the upgrade by any HTTP response; nothing is added by itself but the length of the body.
+
+        Args:
+            status: The HTTP status.
+            headers: The headers.
+            body: The body.
+
+        Raises:
+            RuntimeError: If there is no upgrade request to answer.
+            ValueError: If the response cannot be written as HTTP; the request can still be answered.
+        """
+        self._expect_request()
+        self._out.append(encode_response(status, body, correlation_id=None, content_type=None, headers=headers))
+        self._refused = True
 
     def refuse(self, status: int, error: HttpError, now: float, *, headers: Sequence[tuple[str, str]] = ()) -> None:
         """Refuse the upgrade, or the plain HTTP request, by an HTTP response with a JSON body (HS-10, ERR-3).
@@ -311,6 +363,9 @@ class ServerConnection:
                     for name, value in headers
                     if name not in (b"authorization", b"sec-websocket-protocol")
                 ),
+                target=upgrade.target,
+                authorization=_header(headers, b"authorization"),
+                subprotocols=tuple(self._subprotocols),
             )
         )
 
