@@ -118,7 +118,7 @@ def test_foreign_text_is_text_and_json_is_shown_to_the_character(page: Page, ope
     said = '{"a": 1.0, "a": 12345678901234567890, "b": [], "c": {}, "d": [-1e2, null, "x\u202e\\u003c"]}'
     open_report(samples.hostile_report(samples.entry(1, Side.SERVER, Text(said))))
     rows = page.locator(".timeline details")
-    expect(rows).to_have_count(6)
+    expect(rows).to_have_count(7)
     for row in rows.all():
         row.locator("summary").click()
     expect(page.locator("#record-1-2 pre")).to_contain_text(
