@@ -231,6 +231,18 @@ def test_session_close_twice(revision: Revision) -> None:
 
 
 @lifecycle
+def test_the_second_session_close_may_be_the_one_that_counts(revision: Revision) -> None:
+    """A server may refuse a text unread, for its length, and then take the same request in fewer words."""
+    it = Session(revision)
+    assert it.client(config(type="session.close", x="x" * 1000)) == []
+    assert it.client(CLOSE) == [("client", "CLS-1")]
+    assert it.server(error("ih6001")) == []
+    assert it.state() is ClientState.CLOSE_REQUESTED
+    assert it.segment() == [("client", "CLS-2")]
+    assert it.server(closing(), ended()) == it.closes(SERVER) == []
+
+
+@lifecycle
 def test_a_refused_session_close_allows_everything_again(revision: Revision) -> None:
     it = Session(revision)
     it.client(CLOSE)

@@ -8,6 +8,8 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import parse_qsl
 
+import attrs
+
 from ihproto import Revision, SegmentFault, SegmentScanner, SessionConfig, SessionMonitor, Side, Violation, clause
 from ihproto.monitor import Observation
 from ihproto.rules.config import read_query
@@ -138,7 +140,7 @@ class Observer:
         """Take note that the server did not accept the upgrade."""
         passed: Passed
         if isinstance(event, UpgradeFailed):
-            passed = Lost(event.what)
+            passed = Lost(self._redactor.text(event.what))
         else:
             body = self._redactor.text(event.body.decode(errors="replace"))
             passed = Response(event.status, self._redactor.headers(event.headers), body)
@@ -186,7 +188,7 @@ class Observer:
         other = Side.SERVER if sender is Side.CLIENT else Side.CLIENT
         due = now - self._closed_at.get(other, now) >= _ARRIVAL
         seen = self.monitor.observe_lost(sender, answer_due=due) if self.monitor is not None else Observation()
-        return self._note(now, sender, Lost(reason), seen.violations)
+        return self._note(now, sender, Lost(self._redactor.text(reason)), seen.violations)
 
     def _take_bytes(self, sender: Side, data: bytes, final: bool, now: float) -> Entry | None:
         message = self._binaries[sender]
@@ -221,6 +223,13 @@ class Observer:
                 self._keep(Entry(Record(now - self._began, side, begins), violations))
 
     def _keep(self, entry: Entry) -> Entry:
+        # A finding may quote what was said.
+        clean = self._redactor.text
+        told = tuple(
+            attrs.evolve(found, what=clean(found.what), path=clean(found.path) if found.path is not None else None)
+            for found in entry.violations
+        )
+        entry = Entry(entry.record, told)
         self.entries.append(entry)
         if self._on_entry is not None:
             self._on_entry(entry)

@@ -176,7 +176,7 @@ class RawFrames:
                 self._events.append(RawSurplus(len(data)))
             return
         end = self._bounds.end_of_close(data)
-        self._receiver.receive_data(data[:end])
+        self._receiver.receive_data(data)
         for event in self._receiver.events():
             match event:
                 case ws.TextMessage():
@@ -235,7 +235,7 @@ class RawFrames:
 class _Bounds:
     """Finds the end of the close frame in a stream of frames (RFC 6455, section 5.2).
 
-    wsproto reads on behind it, and hands out what should not be there as if nothing was wrong.
+    wsproto does not tell what came behind it in one piece with it.
     """
 
     def __init__(self) -> None:
