@@ -34,6 +34,7 @@ from ihproto_conformance.trace import (
     Redactor,
     Request,
     Response,
+    Surplus,
     Text,
     Trace,
 )
@@ -169,8 +170,7 @@ class Observer:
                 seen = self._monitor.observe_close(sender)
                 return self._note(now, sender, Close(code, self._redactor.text(reason)), seen.violations)
             case RawSurplus(size):
-                what = f"{size} bytes after the close frame"
-                return self._note(now, sender, Lost(what), self._monitor.observe_surplus(sender).violations)
+                return self._note(now, sender, Surplus(size), self._monitor.observe_surplus(sender).violations)
             case RawLost(reason):
                 return self.lost(sender, reason, now)
 
@@ -193,18 +193,26 @@ class Observer:
         if seen.media is not None:
             message.media = _media(seen.media)
         if not final:
+            if message.violations:
+                # It may be long until the message is whole, and perhaps it never is.
+                self._announce(now)
             return None
         self._binaries[sender] = None
         passed = Binary(message.size, message.hash.hexdigest(), message.media)
         return self._note(now, sender, passed, message.violations)
 
     def _note(self, now: float, sender: Side, passed: Passed, violations: Iterable[Violation]) -> Entry:
-        for side, message in self._binaries.items():
-            # Whoever reads this later must know that the message had begun.
-            if message is not None and not message.announced:
-                message.announced = True
-                self._keep(Entry(Record(now - self._began, side, Begins())))
+        self._announce(now)
         return self._keep(Entry(Record(now - self._began, sender, passed), tuple(violations)))
+
+    def _announce(self, now: float) -> None:
+        """Keep how much has come of a message that is under way: whoever judges this again must know."""
+        for side, message in self._binaries.items():
+            if message is not None and message.announced != message.size:
+                message.announced = message.size
+                violations, message.violations = message.violations, ()
+                begins = Begins(size=message.size, media=message.media)
+                self._keep(Entry(Record(now - self._began, side, begins), violations))
 
     def _keep(self, entry: Entry) -> Entry:
         self.entries.append(entry)
@@ -226,7 +234,8 @@ class _Binary:
         self.size = 0
         self.media: Media | None = None
         self.violations: tuple[Violation, ...] = ()
-        self.announced = False
+        # How much of it others were told of, in bytes; less than nothing when they were not.
+        self.announced = -1
 
 
 def _media(media: Any) -> Media:

@@ -11,14 +11,15 @@ one member more that says what::
                                                   "credential": "header"}}
     {"time": 0.012, "from": "server", "response": {"status": 101, "headers": [["x-correlation-id", "…"]], "body": null}}
     {"time": 0.013, "from": "server", "text": "{\"type\":\"session.ready\", …}"}
-    {"time": 0.020, "from": "client", "begins": "binary"}
+    {"time": 0.020, "from": "client", "begins": {"kind": "binary", "size": 16384, "media": null}}
     {"time": 0.031, "from": "client", "binary": {"size": 43298, "sha256": "…", "media": {"seconds": 2.988}}}
     {"time": 9.801, "from": "server", "close": {"code": 1000, "reason": ""}}
     {"time": 9.802, "from": "client", "close": {"code": 1000, "reason": ""}}
+    {"time": 9.803, "from": "server", "surplus": {"size": 120}}
     {"time": 9.810, "from": "server", "lost": "the connection ended without a close frame"}
 
-`begins` is there only where something else passed before the message was whole. Texts stand exactly as they were said,
-but for credentials: those are replaced by `[redacted]` before a record is made.
+`begins` is there only where something else passed before the message was whole, or where it broke a rule by then.
+Texts stand exactly as they were said, but for credentials: those are replaced by `[redacted]` before a record is made.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ import attrs
 import msgspec
 
 from ihproto import REVISIONS, Revision, Side
+from ihproto.wire import PAIR_MARK
 
 #: What stands where a credential was.
 REDACTED = "[redacted]"
@@ -83,13 +85,6 @@ class Text:
 
 
 @attrs.frozen
-class Begins:
-    """The first bytes of a binary message, the rest of which comes later."""
-
-    kind: str = "binary"
-
-
-@attrs.frozen
 class Media:
     """What a scanner made of a segment.
 
@@ -102,6 +97,21 @@ class Media:
     seconds: float
     clause_id: str | None = None
     what: str | None = None
+
+
+@attrs.frozen
+class Begins:
+    """The first bytes of a binary message, the rest of which comes later.
+
+    Attributes:
+        kind: What kind of message.
+        size: How much of it had come by then, in bytes.
+        media: What a scanner had found wrong with it by then, None for nothing.
+    """
+
+    kind: str = "binary"
+    size: int = 0
+    media: Media | None = None
 
 
 @attrs.frozen
@@ -134,7 +144,18 @@ class Lost:
     reason: str
 
 
-Passed: TypeAlias = Request | Response | Text | Begins | Binary | Close | Lost
+@attrs.frozen
+class Surplus:
+    """Bytes that came after the close frame of a side, which is the last of it.
+
+    Attributes:
+        size: How many, in bytes.
+    """
+
+    size: int
+
+
+Passed: TypeAlias = Request | Response | Text | Begins | Binary | Close | Lost | Surplus
 
 _KINDS: dict[str, type[Any]] = {
     "request": Request,
@@ -144,10 +165,11 @@ _KINDS: dict[str, type[Any]] = {
     "binary": Binary,
     "close": Close,
     "lost": Lost,
+    "surplus": Surplus,
 }
 _NAMES = {cls: name for name, cls in _KINDS.items()}
 #: Those of which the one thing they hold stands in the line as it is.
-_BARE = {Text: "text", Begins: "kind", Lost: "reason"}
+_BARE = {Text: "text", Lost: "reason"}
 
 
 @attrs.frozen
@@ -287,9 +309,16 @@ class Redactor:
     def headers(self, headers: Iterable[tuple[bytes, bytes]]) -> tuple[tuple[str, str], ...]:
         """Headers as text, without the values of those that are there for credentials."""
         return tuple(
-            (name, REDACTED if name in _SECRET_HEADERS else self.text(value.decode("latin-1")))
+            (name, self._header(name, value.decode("latin-1")))
             for name, value in ((name.decode("latin-1").lower(), value) for name, value in headers)
         )
+
+    def _header(self, name: str, value: str) -> str:
+        if name == "sec-websocket-protocol":
+            # How many there are, and where the mark of a pair stands, is needed to judge the answer (HS-5).
+            offered = (item.strip() for item in value.split(","))
+            return ", ".join(item if item == PAIR_MARK else REDACTED for item in offered)
+        return REDACTED if name in _SECRET_HEADERS else self.text(value)
 
     def add(self, secrets: Collection[str]) -> None:
         """Learn of more credentials."""
@@ -297,4 +326,4 @@ class Redactor:
         self._secrets = sorted({*self._secrets, *filter(None, secrets)}, key=len, reverse=True)
 
 
-_SECRET_HEADERS = frozenset({"authorization", "sec-websocket-protocol", "cookie", "set-cookie", "proxy-authorization"})
+_SECRET_HEADERS = frozenset({"authorization", "cookie", "set-cookie", "proxy-authorization"})

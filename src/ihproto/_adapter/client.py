@@ -23,6 +23,7 @@ from ihproto.wire import (
     ClientConnection,
     Credential,
     CredentialForm,
+    Tap,
     Target,
     UpgradeAccepted,
     UpgradeFailed,
@@ -178,6 +179,7 @@ class ConnectOptions(TypedDict, total=False):
     close_timeout: float
     drain_grace: float | None
     send_timeout: float
+    tap: Tap | None
 
 
 class Dialer(Endpoint):
@@ -203,6 +205,8 @@ class Dialer(Endpoint):
         drain_grace: How much longer than announced a drain may take, and for how long the server must have been silent
             at the end where it announces nothing, in seconds; None for what fits the revision, see `ClientSession`.
         send_timeout: How long the server may not take our bytes, in seconds.
+        tap: Told everything that passes, as it was said and before the session acts on it, with the side that said it
+            and the moment: for a trace, or a judge. None for nobody.
 
     Raises:
         LocalProtocolError: If URL or credential cannot be used (HS-1, HS-2, HS-7), or the revision knows nothing of
@@ -230,6 +234,7 @@ class Dialer(Endpoint):
         close_timeout: float = 10.0,
         drain_grace: float | None = None,
         send_timeout: float = 60.0,
+        tap: Tap | None = None,
     ) -> None:
         query, self._opening = write_query(revision, SessionConfig(include, goal_dimensions, model, audio_format))
         self._asked = read_query(revision, query)
@@ -255,6 +260,7 @@ class Dialer(Endpoint):
             headers=tuple(headers),
             upgrade_timeout=connect_timeout,
             close_timeout=close_timeout,
+            tap=tap,
         )
         # Whatever is wrong with the credential shows here, before anything is connected.
         self._make_wire(0.0)

@@ -7,7 +7,7 @@ service offers by plain HTTP goes the same way: a `ServerConnection` takes such 
 """
 
 from ihproto.wire.client import ClientConnection
-from ihproto.wire.credentials import Credential, CredentialForm, judge_answer
+from ihproto.wire.credentials import PAIR_MARK, Credential, CredentialForm, judge_answer
 from ihproto.wire.events import (
     BodyEnded,
     BodyReceived,
@@ -26,9 +26,11 @@ from ihproto.wire.raw import RawBytes, RawClose, RawEvent, RawFrames, RawLost, R
 from ihproto.wire.refusal import HttpError
 from ihproto.wire.request import RequestConnection
 from ihproto.wire.server import ServerConnection
+from ihproto.wire.tap import Tap, Tapped
 from ihproto.wire.target import Target
 
 __all__ = [
+    "PAIR_MARK",
     "BodyEnded",
     "BodyReceived",
     "ClientConnection",
@@ -50,6 +52,8 @@ __all__ = [
     "RequestFailed",
     "RequestLost",
     "ServerConnection",
+    "Tap",
+    "Tapped",
     "Target",
     "UpgradeAccepted",
     "UpgradeFailed",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
+from urllib.parse import parse_qsl
 
 import h11
 import wsproto.events as ws
@@ -16,10 +17,12 @@ from ihproto.client import ClientSession
 from ihproto.errors import LocalProtocolError, RemoteProtocolError, Side, Violation
 from ihproto.events import ClientEvent, Violated
 from ihproto.wire.credentials import Credential, Offer, judge_answer, offer
-from ihproto.wire.events import UpgradeAccepted, UpgradeFailed, UpgradeRefused
+from ihproto.wire.events import UpgradeAccepted, UpgradeFailed, UpgradeRefused, UpgradeRequested
+from ihproto.wire.exchange import header
 from ihproto.wire.frames import Frames
-from ihproto.wire.raw import RawFrames
+from ihproto.wire.raw import RawFrames, RawLost
 from ihproto.wire.refusal import decode_http_error
+from ihproto.wire.tap import Tap
 from ihproto.wire.target import Target
 
 #: Makes the session when the upgrade is through, from the present moment and the correlation id (HS-9).
@@ -52,6 +55,8 @@ class ClientConnection:
         upgrade_timeout: How long the answer to the upgrade may take, in seconds.
         close_timeout: How long to wait for the answer to a close frame, in seconds.
         max_text_bytes: The longest text message that is accepted, in bytes.
+        tap: Told everything that passes, the upgrade included, before this connection acts on it; None for nobody. What
+            `raw` carries it is not told: whoever asked for that sees it anyhow.
 
     Attributes:
         session: The session, when the upgrade is through.
@@ -76,6 +81,7 @@ class ClientConnection:
         upgrade_timeout: float = 30.0,
         close_timeout: float = 10.0,
         max_text_bytes: int = 16 * 1024 * 1024,
+        tap: Tap | None = None,
     ) -> None:
         self.session: ClientSession | None = None
         self.raw: RawFrames | None = None
@@ -86,6 +92,7 @@ class ClientConnection:
         self._strict = strict
         self._close_timeout = close_timeout
         self._max_text_bytes = max_text_bytes
+        self._tap = tap
         self._deadline = now + upgrade_timeout
         self._events: deque[ClientEvent | UpgradeAccepted | UpgradeRefused | UpgradeFailed] = deque()
         self._frames: Frames | RawFrames | None = None
@@ -105,6 +112,7 @@ class ClientConnection:
             self._request = self._ws.send(request)
         except h11.LocalProtocolError:
             raise _bad_header("a header of the upgrade request is not valid HTTP") from None
+        self._requested = _describe(target, credential, extra, self._subprotocols)
 
     @property
     def finished(self) -> bool:
@@ -130,16 +138,21 @@ class ClientConnection:
             reason: What is known about why.
         """
         if self._frames is not None:
+            if self._tap is not None and self.session is not None and not self._frames.finished:
+                self._tap(Side.SERVER, RawLost(reason), now)
             self._frames.lose(reason)
         elif self._refusal is not None:
-            self._finish_refusal()
+            self._finish_refusal(now)
         elif not self._refused:
-            self._fail("the server closed the connection without answering the upgrade; is it one for wss:// or ws://?")
+            what = "the server closed the connection without answering the upgrade; is it one for wss:// or ws://?"
+            self._fail(what, now)
 
     def data_to_send(self, now: float) -> bytes:
         """Drain the bytes to send, those included that calls on the session have caused."""
         if self._request:
             request, self._request = self._request, b""
+            if self._tap is not None:
+                self._tap(Side.CLIENT, self._requested, now)
             return request
         return self._frames.data_to_send(now) if self._frames is not None else b""
 
@@ -170,9 +183,9 @@ class ClientConnection:
         elif now < self._deadline:
             return
         elif self._refusal is not None:
-            self._finish_refusal()
+            self._finish_refusal(now)
         else:
-            self._fail("the server did not answer the upgrade in time")
+            self._fail("the server did not answer the upgrade in time", now)
 
     def _receive_answer(self, data: bytes, now: float) -> None:
         try:
@@ -181,9 +194,9 @@ class ClientConnection:
         except (WebSocketError, UnicodeError) as error:
             # The library's text is not repeated: it quotes the response, which may quote the credential.
             if "subprotocol" in str(error):
-                self._fail("the server selected a subprotocol that was not offered (HS-5)")
+                self._fail("the server selected a subprotocol that was not offered (HS-5)", now)
             else:
-                self._fail("the answer is not a valid WebSocket upgrade")
+                self._fail("the answer is not a valid WebSocket upgrade", now)
             return
         for event in events:
             match event:
@@ -195,13 +208,13 @@ class ClientConnection:
                     assert isinstance(event, ws.RejectData)
                     self._body += event.data[: _MAX_BODY - len(self._body)]
                     if event.body_finished:
-                        self._finish_refusal()
+                        self._finish_refusal(now)
 
     def _accept(self, event: ws.AcceptConnection, now: float) -> None:
         assert self._ws.connection is not None
         correlation_id = _correlation_id(event.extra_headers)
         headers = tuple((bytes(name).lower(), bytes(value)) for name, value in event.extra_headers)
-        self._events.append(UpgradeAccepted(correlation_id, event.subprotocol, headers))
+        self._tell(UpgradeAccepted(correlation_id, event.subprotocol, headers), now)
         if self._carries_raw:
             self.raw = self._frames = RawFrames(self._ws.connection, close_timeout=self._close_timeout)
             self.raw.receive_data(b"", now)
@@ -212,6 +225,7 @@ class ClientConnection:
             self.session,
             max_text_bytes=self._max_text_bytes,
             close_timeout=self._close_timeout,
+            tap=self._tap,
         )
         for finding in judge_answer(self._subprotocols, event.subprotocol, correlation_id):
             violation = Violation(finding.clause, Side.SERVER, _STATE, finding.what)
@@ -221,18 +235,45 @@ class ClientConnection:
         # The first frames may have come in one piece with the response.
         self._frames.receive_data(b"", now)
 
-    def _finish_refusal(self) -> None:
+    def _finish_refusal(self, now: float) -> None:
         assert self._refusal is not None
         refusal, self._refusal = self._refusal, None
         self._refused = True
         error = decode_http_error(bytes(self._body))
         headers = tuple((bytes(name).lower(), bytes(value)) for name, value in refusal.headers)
         correlation_id = _correlation_id(refusal.headers)
-        self._events.append(UpgradeRefused(refusal.status_code, correlation_id, error, headers, bytes(self._body)))
+        self._tell(UpgradeRefused(refusal.status_code, correlation_id, error, headers, bytes(self._body)), now)
 
-    def _fail(self, what: str) -> None:
+    def _fail(self, what: str, now: float) -> None:
         self._refused = True
-        self._events.append(UpgradeFailed(what))
+        self._tell(UpgradeFailed(what), now)
+
+    def _tell(self, event: UpgradeAccepted | UpgradeRefused | UpgradeFailed, now: float) -> None:
+        if self._tap is not None:
+            self._tap(Side.SERVER, event, now)
+        self._events.append(event)
+
+
+def _describe(
+    target: Target,
+    credential: Credential | None,
+    headers: Sequence[tuple[bytes, bytes]],
+    subprotocols: Sequence[str],
+) -> UpgradeRequested:
+    """The upgrade request, as a server sees it but for what only makes it one."""
+    named = [(b"host", target.authority.encode("ascii")), *((name.lower(), value) for name, value in headers)]
+    path, _, query = target.path.partition("?")
+    return UpgradeRequested(
+        path=path,
+        query=tuple(parse_qsl(query, keep_blank_values=True)),
+        credential=credential,
+        origin=header(named, b"origin"),
+        client_request_id=header(named, b"x-client-request-id"),
+        headers=tuple((name, value) for name, value in named if name != b"authorization"),
+        target=target.path,
+        authorization=header(named, b"authorization"),
+        subprotocols=tuple(subprotocols),
+    )
 
 
 def _encode_header(name: str, value: str) -> tuple[bytes, bytes]:

@@ -7,7 +7,10 @@ from typing import Protocol
 import wsproto.events as ws
 from wsproto.connection import Connection, ConnectionState
 
+from ihproto.errors import Side
 from ihproto.events import BytesToSend, CloseToSend, TextToSend, ToSend
+from ihproto.wire.raw import RawBytes, RawClose, RawEvent, RawLost, RawText
+from ihproto.wire.tap import Tap
 
 _MESSAGE_TOO_BIG = 1009
 
@@ -57,6 +60,7 @@ class Frames:
             four at most, since characters are counted.
         refuse_text: Called in place of `receive_text` for a text that is longer; None to close the connection.
         close_timeout: How long to wait for the answer to a close frame, in seconds.
+        tap: Told everything that passes, before the session acts on it; None for nobody.
     """
 
     def __init__(
@@ -67,8 +71,11 @@ class Frames:
         max_text_bytes: int,
         close_timeout: float,
         refuse_text: _RefuseText | None = None,
+        tap: Tap | None = None,
     ) -> None:
         self._ws = connection
+        self._tap = tap
+        self._side, self._peer = (Side.CLIENT, Side.SERVER) if connection.client else (Side.SERVER, Side.CLIENT)
         self._session = session
         self._max_text = max_text_bytes
         self._refuse_text = refuse_text
@@ -87,14 +94,19 @@ class Frames:
         for event in self._ws.events():
             match event:
                 case ws.TextMessage():
+                    if self._tap is not None:
+                        self._tap(self._peer, RawText(event.data, event.message_finished), now)
                     self._receive_text(event, now)
                 case ws.BytesMessage():
-                    self._session.receive_bytes(bytes(event.data), now, final=event.message_finished)
+                    data = bytes(event.data)
+                    if self._tap is not None:
+                        self._tap(self._peer, RawBytes(data, event.message_finished), now)
+                    self._session.receive_bytes(data, now, final=event.message_finished)
                 case ws.Ping():
                     if self._ws.state is ConnectionState.OPEN:
                         self._out.append(self._ws.send(event.response()))
                 case ws.CloseConnection():
-                    self._receive_close(event)
+                    self._receive_close(event, now)
                 case _:
                     pass  # a pong, which nobody asked for
             self._collect(now)
@@ -108,10 +120,15 @@ class Frames:
                 return
             match item:
                 case TextToSend(text):
+                    if self._tap is not None:
+                        self._tap(self._side, RawText(text), now)
                     self._out.append(self._ws.send(ws.TextMessage(data=text)))
                 case BytesToSend(data, final):
+                    if self._tap is not None:
+                        self._tap(self._side, RawBytes(data, final), now)
                     self._out.append(self._ws.send(ws.BytesMessage(data=data, message_finished=final)))
                 case CloseToSend(code, reason):
+                    self._pass(self._side, RawClose(code, reason), now)
                     self._out.append(self._ws.send(ws.CloseConnection(code=code, reason=reason)))
                     self._deadline = now + self._close_timeout
 
@@ -123,7 +140,9 @@ class Frames:
     def handle_timeout(self, now: float) -> None:
         """Act on the time: give up a close that is not answered, or let the session act, which may raise."""
         if self._deadline is not None and now >= self._deadline:
-            self.lose("the close was not answered")
+            reason = "the close was not answered"
+            self._pass(self._peer, RawLost(reason), now)
+            self.lose(reason)
         else:
             self._session.handle_timeout(now)
 
@@ -146,7 +165,7 @@ class Frames:
             if event.data:
                 self._text.append(event.data)
         elif self._refuse_text is None:
-            self._fail(_MESSAGE_TOO_BIG, f"a text message is longer than {self._max_text} bytes")
+            self._fail(_MESSAGE_TOO_BIG, f"a text message is longer than {self._max_text} bytes", now)
             return
         else:
             self._text.clear()
@@ -160,22 +179,33 @@ class Frames:
         else:
             self._session.receive_text(text, now)
 
-    def _receive_close(self, event: ws.CloseConnection) -> None:
+    def _receive_close(self, event: ws.CloseConnection, now: float) -> None:
+        close = RawClose(int(event.code), event.reason or "")
         if self._ws.state is ConnectionState.REMOTE_CLOSING:
+            self._pass(self._peer, close, now)
+            self._pass(self._side, close, now)
             self._out.append(self._ws.send(event.response()))
-        elif self._ws.state is not ConnectionState.CLOSED:
+        elif self._ws.state is ConnectionState.CLOSED:
+            self._pass(self._peer, close, now)
+        else:
             # wsproto reports broken framing as a close that leaves the state as it was.
-            self._fail(event.code, event.reason or "the framing is broken")
+            self._fail(event.code, event.reason or "the framing is broken", now)
             return
         self._finish()
         self._session.receive_close(int(event.code), event.reason or "")
 
-    def _fail(self, code: int, reason: str) -> None:
+    def _fail(self, code: int, reason: str, now: float) -> None:
         """Fail the connection (RFC 6455, section 7.1.7): say why, and wait for nothing."""
+        self._pass(self._peer, RawLost(reason), now)
         if self._ws.state is ConnectionState.OPEN:
+            self._pass(self._side, RawClose(int(code), reason), now)
             self._out.append(self._ws.send(ws.CloseConnection(code=code, reason=reason)))
         self._finish()
         self._session.receive_lost(f"closed with {int(code)}: {reason}")
+
+    def _pass(self, sender: Side, event: RawEvent, now: float) -> None:
+        if self._tap is not None:
+            self._tap(sender, event, now)
 
     def _finish(self) -> None:
         self.finished = True
