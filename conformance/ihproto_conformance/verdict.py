@@ -228,15 +228,18 @@ class Report:
         """What it comes to."""
         if self.unjudged is not None:
             return Verdict.UNJUDGED
-        order = list(Severity)
-        heavy = order[: order.index(self.fail_on) + 1]
-        broken = any(result.counts and result.check.severity in heavy for result in self.results)
+        broken = any(map(self.weighs, self.results))
         return Verdict.VIOLATIONS if broken or self.stale else Verdict.CONFORMS
 
     @property
     def media_seconds(self) -> float:
         """Seconds of media that were sent."""
         return sum(session.media_seconds for session in self.sessions)
+
+    def weighs(self, result: Result) -> bool:
+        """Whether a result makes the verdict `violations`: it counts, and is at least as severe as `fail_on`."""
+        order = list(Severity)
+        return result.counts and order.index(result.check.severity) <= order.index(self.fail_on)
 
     def counted(self) -> Counter[Status]:
         """How many checks there are of each status."""
