@@ -213,21 +213,6 @@ class _DropsAtUnknownSignals(RawClient):
         await super().hear(message)
 
 
-@_breaks("ENV-3", V2)
-class _StallsAtUnknownErrors(RawClient):
-    """Does nothing more once an error came whose code it does not know."""
-
-    stalled = False
-
-    async def hear(self, message: dict[str, Any]) -> None:
-        self.stalled |= message["type"] == "error" and message["data"]["code"] not in ERROR_CODES
-        await super().hear(message)
-
-    async def finish(self) -> None:
-        if not self.stalled:
-            await super().finish()
-
-
 # -- the beginning ----------------------------------------------------------------------------------
 
 
@@ -427,6 +412,21 @@ class _ClosesAtErrors(RawClient):
         if message["type"] == "error" and message["data"]["code"] in _LEAVES_OPEN:
             await self.stream.close(1011)
         await super().hear(message)
+
+
+@_breaks("ERR-2", V2)
+class _StallsAtUnknownErrors(RawClient):
+    """Does nothing more once an error came whose code it does not know."""
+
+    stalled = False
+
+    async def hear(self, message: dict[str, Any]) -> None:
+        self.stalled |= message["type"] == "error" and message["data"]["code"] not in ERROR_CODES
+        await super().hear(message)
+
+    async def finish(self) -> None:
+        if not self.stalled:
+            await super().finish()
 
 
 # -- the end ----------------------------------------------------------------------------------------

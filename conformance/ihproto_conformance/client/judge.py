@@ -14,7 +14,7 @@ from ihproto import MediaScanner, Revision, __version__
 from ihproto.anyio import HttpError, ServerStream, serve
 from ihproto.clauses import CLAUSES
 from ihproto.wire import UpgradeAccepted, UpgradeRefused, UpgradeRequested
-from ihproto.wire.credentials import PAIR_MARK, select
+from ihproto.wire.credentials import select
 from ihproto_conformance.client.questions import never_connected
 from ihproto_conformance.client.scenarios import Scenario, scenarios_of
 from ihproto_conformance.client.stage import Stage
@@ -23,6 +23,7 @@ from ihproto_conformance.observer import Observer
 from ihproto_conformance.passive import passive_results
 from ihproto_conformance.trace import Redactor
 from ihproto_conformance.verdict import Evidence, Report, Result, SessionLog, Subject, merge
+from ihproto_conformance.watcher import secrets_of
 
 #: How long a client may take for one scenario, in seconds.
 TIMEOUT = 60.0
@@ -88,11 +89,12 @@ class _Host:
 
     async def _serve(self, stream: ServerStream) -> None:
         request, run = stream.request, self._run
-        redactor = Redactor([run.key, *_secrets(request)])
+        redactor = Redactor([run.key, *secrets_of(request)])
         began = stream.now()
         # Every scenario has a contract, be it that of the documents.
         contract = self._scenario.settings(run.revision).contract
-        observer = Observer(run.revision, began, redactor, scanner=MediaScanner(contract))
+        scanner = MediaScanner(contract) if self._scenario.looks else None
+        observer = Observer(run.revision, began, redactor, scanner=scanner)
         visit = Visit(len(run.visits) + 1, request, observer.entries)
         run.visits.append(visit)
         observer.request(
@@ -141,12 +143,6 @@ async def _refuse(stream: ServerStream, observer: Observer, visit: Visit) -> Non
     encoded = tuple((name.lower().encode(), value.encode()) for name, value in headers)
     observer.refused(stream.now(), UpgradeRefused(401, stream.correlation_id, error, encoded, body))
     await stream.refuse_raw(401, headers, body)
-
-
-def _secrets(request: UpgradeRequested) -> list[str]:
-    """What a client that does not use the credential that it was told may have sent instead: real ones."""
-    found = [*request.subprotocols, *(request.authorization or "").split()[-1:]]
-    return [value for value in found if value != PAIR_MARK]
 
 
 def _form(request: UpgradeRequested) -> str | None:

@@ -256,16 +256,25 @@ def _goes_on(run: Run) -> Answer:
     return _judged(len(run.sessions), faults, _unseen(""))
 
 
+def _goes_on_unharmed(run: Run) -> Answer:
+    """The same where nothing was refused: then a client has no reason to come to another end than in `plain`."""
+    answer = _goes_on(run)
+    if answer.status is Status.PASSED and run.baseline is not None and run.baseline.exit.code == 0 != run.exit.code:
+        what = f"{run.exit.words}, where nothing special happens with 0"
+        return Answer(Status.FAILED, (run.sessions[-1].evidence(what),), seen=answer.seen)
+    return answer
+
+
 @_question("ENV-3.goes-on", "The client takes what it does not know, and goes on to a normal end")
 def unknown(run: Run) -> Answer:
     """ENV-3."""
-    return _goes_on(run)
+    return _goes_on_unharmed(run)
 
 
 @_question("ENV-1.takes-fragments", "A text message is one message, however it is cut into fragments, and however long")
 def fragments(run: Run) -> Answer:
     """ENV-1."""
-    return _goes_on(run)
+    return _goes_on_unharmed(run)
 
 
 @_question("ERR-2.goes-on", "After an error that leaves the session open the client goes on, or closes in order")

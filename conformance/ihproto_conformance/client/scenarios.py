@@ -1,6 +1,6 @@
 """The scenarios that are played to a client: what the judging server does, and what is asked about it afterwards.
 
-In all that a scenario does not mention, the server behaves like a real one, and takes any bytes for segments.
+In all that a scenario does not mention, the server behaves like a real one, and takes any bytes for segments; what they are is for the record.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ Script: TypeAlias = Callable[[Stage], Coroutine[Any, Any, None]]
 
 #: How late session.ready comes, in seconds.
 LATE = 2.0
-#: The largest segment of the tight contract, in bytes.
-TIGHT = 64 * 1024
+#: The largest segment of the tight contract, in bytes: less than three seconds of nearly any camera.
+TIGHT = 32 * 1024
 #: The length of a long text, in characters: a little less than the 1 MiB at which many clients draw the line.
 LONG_TEXT = 1_000_000
 #: Into how many fragments a text is cut at most.
@@ -62,6 +62,7 @@ class Scenario:
         script: What the server does in a session, from its opening on, besides what a server does by itself.
         needs: Which revisions it can be played in.
         max_segment: The largest segment that the contract allows, in bytes; None for that of the revision.
+        looks: Whether the media of segments is judged: a client that may not send all of it sends fragments.
         refused_segments: The errors with which segments are refused, by their number.
         refuses_upgrade: Whether every upgrade is refused by HTTP.
     """
@@ -72,6 +73,7 @@ class Scenario:
     script: Script = attrs.field(default=_just_open, repr=False)
     needs: Callable[[Revision], bool] = attrs.field(default=lambda revision: True, repr=False)
     max_segment: int | None = None
+    looks: bool = True
     refused_segments: Mapping[int, str] = MappingProxyType({})
     refuses_upgrade: bool = False
 
@@ -139,8 +141,6 @@ async def _be_unknown(stage: Stage) -> None:
     stage.open()
     stage.say(TextToSend(stage.envelope("session.weather", {"outlook": "fair", "wind": [1, 2]})))
     await stage.first_segment()
-    error = {"code": "ih7999", "message": "an error that no client knows", "link": None, "segment": None}
-    stage.say(TextToSend(stage.envelope("error", error)))
     if stage.revision.confirms:
         stage.say(
             TextToSend(stage.envelope("feedback.generated", {"feedback": "Speak a little slower."})),
@@ -214,10 +214,13 @@ async def _cut_off(stage: Stage) -> None:
     stage.cut()
 
 
-async def _refuse_configs(stage: Stage) -> None:
-    """The segments are refused by the scanner."""
+async def _refuse_things(stage: Stage) -> None:
+    """Refuse configs, and say an error that no client knows; segments are refused by the scanner."""
     stage.refuses_config = True
     stage.open()
+    await stage.first_segment()
+    error = {"code": "ih7999", "message": "an error that no client knows", "link": None, "segment": None}
+    stage.say(TextToSend(stage.envelope("error", error)))
 
 
 async def _speak_in_pieces(stage: Stage) -> None:
@@ -275,10 +278,11 @@ SCENARIOS: Mapping[str, Scenario] = MappingProxyType(
                 (q.within, *_at_the_end(q.ends)),
                 needs=lambda revision: revision.announces,
                 max_segment=TIGHT,
+                looks=False,
             ),
             Scenario(
                 "unknown",
-                "The server says things that no client knows: types, members, signals, errors",
+                "The server says things that no client knows: types of events, members, types of signals",
                 (q.unknown, *_at_the_end(q.unknown)),
                 _be_unknown,
                 needs=_has_envelopes,
@@ -305,9 +309,9 @@ SCENARIOS: Mapping[str, Scenario] = MappingProxyType(
             ),
             Scenario(
                 "errors",
-                "Segments and configs are refused by errors that leave the session open",
+                "Segments and configs are refused by errors that leave the session open, and one is of no known code",
                 (q.errors, *_at_the_end(q.errors)),
-                _refuse_configs,
+                _refuse_things,
                 needs=_has_envelopes,
                 refused_segments=MappingProxyType({1: "ih4007", 2: "ih5004"}),
             ),
