@@ -210,7 +210,7 @@ def test_every_picture_and_all_of_the_sound_are_sent(clip: Path) -> None:
 
 
 def test_a_recording_of_a_browser_which_does_not_say_how_long_it_is_loses_nothing(tmp_path: Path) -> None:
-    pieces = sorted((Path(__file__).parent / "recordings" / "webm-vp8-opus").glob("*.bin"))
+    pieces = sorted((Path(__file__).parents[1] / "conformance/ihproto_conformance/samples/recording").glob("*.bin"))
     recording = tmp_path / "recording.webm"
     recording.write_bytes(b"".join(piece.read_bytes() for piece in pieces))
     with av.open(str(recording)) as file:

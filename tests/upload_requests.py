@@ -50,7 +50,8 @@ def recording(folder: str) -> bytes:
 
 
 EXAMPLE = "examples/recording"
-RECORDINGS = (EXAMPLE, *(f"tests/recordings/{name}" for name in ("mp4-vp9-opus", "webm-vp8-opus", "webm-vp9-opus")))
+SAMPLE = "conformance/ihproto_conformance/samples/recording"
+RECORDINGS = (EXAMPLE, SAMPLE, *(f"tests/recordings/{name}" for name in ("mp4-vp9-opus", "webm-vp9-opus")))
 
 
 @cache

@@ -41,6 +41,8 @@ from ihproto_conformance.trace import (
 from ihproto_conformance.verdict import Entry
 
 _HANDSHAKE = "CONNECTING"
+#: How long after a close frame it has certainly arrived, in seconds: from then on its answer is due (CLS-3).
+_ARRIVAL = 5.0
 
 
 class Observer:
@@ -78,6 +80,7 @@ class Observer:
         self._subprotocols: Sequence[str] = ()
         self._texts: dict[Side, list[str]] = {Side.CLIENT: [], Side.SERVER: []}
         self._binaries: dict[Side, _Binary | None] = {Side.CLIENT: None, Side.SERVER: None}
+        self._closed_at: dict[Side, float] = {}
         self._ended = False
 
     def trace(self, started_at: datetime | None = None, title: str = "") -> Trace:
@@ -167,6 +170,7 @@ class Observer:
             case RawBytes(data, final):
                 return self._take_bytes(sender, data, final, now)
             case RawClose(code, reason):
+                self._closed_at.setdefault(sender, now)
                 seen = self._monitor.observe_close(sender)
                 return self._note(now, sender, Close(code, self._redactor.text(reason)), seen.violations)
             case RawSurplus(size):
@@ -179,7 +183,9 @@ class Observer:
         if self._ended:
             return None
         self._ended = True
-        seen = self.monitor.observe_lost(sender) if self.monitor is not None else Observation()
+        other = Side.SERVER if sender is Side.CLIENT else Side.CLIENT
+        due = now - self._closed_at.get(other, now) >= _ARRIVAL
+        seen = self.monitor.observe_lost(sender, answer_due=due) if self.monitor is not None else Observation()
         return self._note(now, sender, Lost(reason), seen.violations)
 
     def _take_bytes(self, sender: Side, data: bytes, final: bool, now: float) -> Entry | None:

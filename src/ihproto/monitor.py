@@ -1,11 +1,25 @@
 """Judging a session from outside.
 
 A `SessionMonitor` is told what both sides say, in the order in which it passes, and says which clauses were not kept,
-and by whom. It takes no part: it sends nothing, and whatever it finds, it goes on. Its verdicts hold wherever the
-session is watched: what may have crossed on the way is nobody's fault.
+and by whom. It takes no part: it sends nothing, and whatever it finds, it goes on.
 
-The rules are those of the sessions. A server is judged by what its client would find, a client by what it sent in the
-state that its own automaton is in, and by what a server has to refuse.
+The rules are those of the sessions. A server is judged by what its client would find, a client by what it sent and by
+what a server has to refuse.
+
+Its verdicts hold wherever the session is watched: what may have crossed on the way is nobody's fault. What has passed
+may still be on its way to the other side, so nobody is held to what they have just been told:
+
+* What a server says allows a client more from the moment at which it passes (`session.ready`, the refusal of
+  `session.close`), and never less: a config may follow the error that refused the session, or `session.ended`.
+* What a client says after the server's close frame is not judged, for the client may not know of it.
+* A server that closes without an answer to `session.close` may not have seen it, and is blamed only if what it said
+  shows that it had seen something later (CLS-1). `session.closing` shows it: a close in the middle of a drain is a
+  fault, with whatever code.
+* A side that ends the connection may not have seen the close frame of the other one (CLS-3), unless whoever watches
+  knows better.
+* A config that was sent before `session.ready` is judged when the contract is known.
+* Where a server takes back the model or the audio format that a client counts on, what its segments have to be is open
+  from then on, and their media are no longer judged (SEG-7, CFG-8).
 """
 
 from __future__ import annotations
@@ -20,7 +34,7 @@ from ihproto.clauses import clause
 from ihproto.client import expected_media
 from ihproto.codec import Codec, Envelope
 from ihproto.errors import Finding, MalformedMessage, Side, Violation
-from ihproto.media import SegmentFault, SegmentMedia, SegmentScanner
+from ihproto.media import ExpectedMedia, SegmentFault, SegmentMedia, SegmentScanner
 from ihproto.revisions import V1, Revision
 from ihproto.rules import SegmentLedger, ServerRules
 from ihproto.rules.config import consolidate, unsupported
@@ -63,6 +77,8 @@ class SessionMonitor:
     ) -> None:
         self.revision = revision
         self._automaton = client_automaton(awaits_ready=revision.announces)
+        # Hears only what allows the client more, since it may not have heard the rest.
+        self._client = client_automaton(awaits_ready=revision.announces)
         self._codec = Codec(revision)
         self._rules = ServerRules(revision, correlation_id)
         self._rules.errors.segments_sent = 0
@@ -76,7 +92,10 @@ class SessionMonitor:
         self._scanning = False
         self._oversize = False
         self._early_close = False
+        self._segments_before_close = 0
+        self._close_arrived = False
         self._closed: set[Side] = set()
+        self._gone: set[Side] = set()
 
     # -- what is known ------------------------------------------------------------------------------
 
@@ -144,7 +163,7 @@ class SessionMonitor:
             return self._observe_segment(data, size, final)
         if not final:
             return Observation()
-        if (after := self._after_close(sender)) is not None:
+        if (after := self._after_end(sender)) is not None:
             return after
         binary = clause("ENV-5")
         # Where there are no envelopes, it is no message of the revision at all.
@@ -153,38 +172,46 @@ class SessionMonitor:
 
     def observe_close(self, sender: Side) -> Observation:
         """Judge a close frame (CLS-3)."""
-        if (after := self._after_close(sender)) is not None:
+        if (after := self._after_end(sender)) is not None:
             return after
         self._closed.add(sender)
         if sender is Side.CLIENT:
             self._automaton.step(ClientTrigger.SEND_CLOSE)
             return Observation()
-        if Side.CLIENT not in self._closed and self._ledger.under_way:
-            # What is left of the segment is in flight, or not worth the way.
-            self._scanning = False
-        return self._blame(sender, self._automaton.step(ClientTrigger.RECEIVE_CLOSE))
+        state = self.state
+        refusal = self._automaton.step(ClientTrigger.RECEIVE_CLOSE)
+        if state is ClientState.CLOSE_REQUESTED and not self._close_arrived:
+            refusal = None
+        return self._blame(sender, refusal, state=state)
 
     def observe_surplus(self, sender: Side) -> Observation:
         """Judge bytes that came after the close frame of a side (CLS-3)."""
         return self._blame(sender, _after_close())
 
-    def observe_lost(self, sender: Side) -> Observation:
+    def observe_lost(self, sender: Side, *, answer_due: bool = False) -> Observation:
         """Judge that a side ended the connection (CLS-3).
 
         Args:
             sender: The side whose end of the connection is gone.
+            answer_due: Whether it is known that everything the other side said had arrived there; otherwise nothing
+                follows from a close frame that was not answered.
         """
+        if sender in self._gone:
+            return Observation()
+        self._gone.add(sender)
         other = Side.SERVER if sender is Side.CLIENT else Side.CLIENT
-        self._automaton.step(ClientTrigger.LOSE)
-        if other in self._closed and sender not in self._closed:
+        state = self.state
+        # Whoever is left may go on for a while: it does not know yet.
+        self._automaton.step(ClientTrigger.SEND_CLOSE if sender is Side.CLIENT else ClientTrigger.LOSE)
+        if answer_due and other in self._closed and sender not in self._closed:
             what = f"the {sender.value} ended the connection without an answer to the close frame"
-            return self._blame(sender, Finding(clause("CLS-3"), what))
+            return self._blame(sender, Finding(clause("CLS-3"), what), state=state)
         return Observation()
 
     # -- the server ---------------------------------------------------------------------------------
 
     def _observe_server_text(self, text: str) -> Observation:
-        if (after := self._after_close(Side.SERVER)) is not None:
+        if (after := self._after_end(Side.SERVER)) is not None:
             return after
         try:
             envelope = self._codec.decode_server(text)
@@ -194,23 +221,48 @@ class SessionMonitor:
             return self._blame(Side.SERVER, error.finding)
         message = envelope.message
         state = self.state
-        refusal = self._automaton.step(self._rules.trigger_of(message))
-        found = [*self._rules.judge(envelope)]
-        if refusal is not None:
-            found.insert(0, refusal)
-        if isinstance(message, m.SessionReady) and refusal is None:
-            self._ledger.contract = message
-            if self._early_close:
-                # The client asked before it might, which is its fault; the server answers all the same.
-                self._automaton.step(ClientTrigger.SEND_SESSION_CLOSE)
-        return self._blame(Side.SERVER, *found, message=envelope, state=state)
+        trigger = self._rules.trigger_of(message)
+        self._note_arrivals(message)
+        refusal = self._automaton.step(trigger)
+        if trigger is ClientTrigger.RECEIVE_CLOSE_REFUSED and self._client.state is ClientState.CLOSE_REQUESTED:
+            self._client.step(trigger)
+        expected = self._expected_media()
+        first = self.contract is None
+        found = [refusal, *self._rules.judge(envelope)]
+        early: list[Finding] = []
+        if isinstance(message, m.SessionReady):
+            early = self._observe_ready(message) if first else []
+        elif self._expected_media() != expected:
+            self._scanner = None
+        client = self._blame(Side.CLIENT, *early, state=state)
+        server = self._blame(Side.SERVER, *found, message=envelope, state=state)
+        return attrs.evolve(server, violations=server.violations + client.violations)
+
+    def _observe_ready(self, ready: m.SessionReady) -> list[Finding]:
+        """Take note of the contract; what was found in the configs before it."""
+        self._client.step(ClientTrigger.RECEIVE_READY)
+        if max(1, ready.min_segment_size_bytes) <= ready.max_segment_size_bytes:
+            # Nobody can be held to a contract without room (RDY-2).
+            self._ledger.contract = ready
+        if self._early_close:
+            # The client asked before it might, which is its fault; the server answers all the same.
+            self._automaton.step(ClientTrigger.SEND_SESSION_CLOSE)
+            self._client.step(ClientTrigger.SEND_SESSION_CLOSE)
+        return self._rules.config.judge_early(self.revision)
+
+    def _note_arrivals(self, message: m.ServerMessage | m.Unknown) -> None:
+        """Take note if a message shows that its server had seen something that was sent after `session.close`."""
+        segment = message.segment if isinstance(message, m.Error) else None
+        late = segment is not None and self._segments_before_close < segment <= self._ledger.number
+        if self.state is ClientState.CLOSE_REQUESTED and (late or self._rules.config.passes_over_close(message)):
+            self._close_arrived = True
 
     # -- the client ---------------------------------------------------------------------------------
 
     def _observe_client_text(self, text: str) -> Observation:
-        if (after := self._after_close(Side.CLIENT)) is not None:
+        if (after := self._after_end(Side.CLIENT)) is not None:
             return after
-        if Side.SERVER in self._closed:
+        if self._unheard:
             return Observation()
         if not self.revision.config_keys:
             return self._blame(
@@ -223,41 +275,49 @@ class SessionMonitor:
             return self._blame(Side.CLIENT, error.finding)
         if isinstance(message, m.SessionClose):
             return self._observe_session_close(message)
-        refusal = self._automaton.step(ClientTrigger.SEND_CONFIG)
         config = self._rules.config
-        finding = unsupported(
-            message, config.options, self.revision, config.awaited, media_begun=self._ledger.number > 0
-        )
+        finding = None
+        if self.contract is not None:
+            before = config.with_model(config.awaited)
+            begun = self._ledger.number > 0
+            finding = unsupported(message, config.options, self.revision, before, media_begun=begun)
         if finding is None:
             config.note(message)
         else:
             config.note_broken()
-        return self._blame(Side.CLIENT, refusal, finding, message=message)
+        return self._blame(Side.CLIENT, finding, message=message)
 
     def _observe_session_close(self, message: m.SessionClose) -> Observation:
-        awaiting = self.state is ClientState.AWAITING_READY
-        refusal = self._automaton.step(ClientTrigger.SEND_SESSION_CLOSE)
+        state = self.state
+        awaiting = self._client.state is ClientState.AWAITING_READY
+        refusal = self._client.step(ClientTrigger.SEND_SESSION_CLOSE)
         if refusal is None or awaiting:
             self._early_close = awaiting
+            self._segments_before_close = self._ledger.number
+            self._close_arrived = False
+            self._automaton.step(ClientTrigger.SEND_SESSION_CLOSE)
             self._rules.config.note(message)
         else:
             self._rules.config.note_broken()
-        return self._blame(Side.CLIENT, refusal, message=message)
+        return self._blame(Side.CLIENT, refusal, message=message, state=state)
 
     def _observe_segment(self, data: bytes | None, size: int, final: bool) -> Observation:
-        if Side.CLIENT in self._closed:
-            return self._blame(Side.CLIENT, _after_close()) if final else Observation()
-        if Side.SERVER in self._closed:
+        if Side.CLIENT in self._closed | self._gone:
+            return self._after_end(Side.CLIENT) or Observation() if final else Observation()
+        if self._unheard:
             return Observation()
         found: list[Finding | None] = []
+        if data is None:
+            # What the next segment continues is not known from here on.
+            self._scanner = None
         if not self._ledger.under_way:
-            found.append(self._automaton.step(ClientTrigger.SEND_SEGMENT))
+            found.append(self._client.refuses(ClientTrigger.SEND_SEGMENT))
             number = self._ledger.begin()
             self._rules.begin_segment(number)
             self._oversize = False
-            self._scanning = data is not None and found[0] is None
-            if self._scanning and self._scanner is not None:
-                self._scanner.expect(expected_media(self.revision, self._rules.config.awaited))
+            self._scanning = True
+            if self._scanner is not None:
+                self._scanner.expect(self._expected_media())
                 self._scanner.begin(number)
         oversize = self._ledger.add(size)
         if oversize is not None and not self._oversize:
@@ -265,13 +325,13 @@ class SessionMonitor:
             self._scanning = False
             found.append(oversize)
         media: SegmentMedia | SegmentFault | None = None
-        if self._scanning and self._scanner is not None and data is not None:
+        if self._scanner is not None and self._scanning and data:
             media = self._scanner.feed(data)
         if final:
             undersize = self._ledger.finish()
             self._rules.finish_segment(self._ledger.size)
             found.append(undersize)
-            if self._scanning and self._scanner is not None and media is None and undersize is None:
+            if self._scanner is not None and self._scanning and media is None and undersize is None:
                 media = self._scanner.finish()
         if isinstance(media, SegmentMedia):
             self._ledger.accept(media.seconds)
@@ -282,8 +342,19 @@ class SessionMonitor:
 
     # -- inside -------------------------------------------------------------------------------------
 
-    def _after_close(self, sender: Side) -> Observation | None:
-        return self._blame(sender, _after_close()) if sender in self._closed else None
+    @property
+    def _unheard(self) -> bool:
+        """Whether what a client says has no meaning any more, and the client may not know."""
+        return Side.SERVER in self._closed | self._gone
+
+    def _expected_media(self) -> ExpectedMedia:
+        config = self._rules.config
+        return expected_media(self.revision, config.with_model(config.awaited))
+
+    def _after_end(self, sender: Side) -> Observation | None:
+        if sender in self._closed:
+            return self._blame(sender, _after_close())
+        return Observation() if sender in self._gone else None
 
     def _blame(
         self,

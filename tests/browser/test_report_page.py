@@ -117,9 +117,13 @@ def test_filters_and_matrix_show_what_was_asked_for(page: Page, open_report: Ope
 def test_foreign_text_is_text_and_json_is_shown_to_the_character(page: Page, open_report: Open) -> None:
     said = '{"a": 1.0, "a": 12345678901234567890, "b": [], "c": {}, "d": [-1e2, null, "x\u202e\\u003c"]}'
     open_report(samples.hostile_report(samples.entry(1, Side.SERVER, Text(said))))
-    for row in page.locator(".timeline details").all():
+    rows = page.locator(".timeline details")
+    expect(rows).to_have_count(7)
+    for row in rows.all():
         row.locator("summary").click()
-    expect(page.locator("#record-1-2 pre")).to_contain_text("</script><!--<script>window.harmed = 1</script><img")
+    expect(page.locator("#record-1-2 pre")).to_contain_text(
+        "<img src=x onerror='window.harmed = 1'></script><script>window.harmed = 1</script><!--"
+    )
     # What has no shape is spelled, so that it neither hides nor turns around what it stands beside.
     expect(page.locator("#record-1-2 pre")).to_contain_text("U+001B[2JU+0000U+009B31mU+202Egnp")
     lines = page.locator("#record-1-8 pre").inner_text().splitlines()

@@ -9,12 +9,24 @@ import attrs
 from builders import closing, detected, ended, engagement, envelope, error, ready, signal_ended, updated
 
 from ihproto import Side, Violation, clause
-from ihproto_conformance.trace import Begins, Binary, Close, Lost, Media, Passed, Record, Request, Response, Text
+from ihproto_conformance.trace import (
+    Begins,
+    Binary,
+    Close,
+    Lost,
+    Media,
+    Passed,
+    Record,
+    Request,
+    Response,
+    Surplus,
+    Text,
+)
 from ihproto_conformance.verdict import Check, Entry, Evidence, Report, Result, SessionLog, Status, Subject
 
 #: What does harm wherever it is not escaped: in HTML, in a script, in XML, to rich, on a terminal, as UTF-8.
 HOSTILE = (
-    "</script><!--<script>window.harmed = 1</script><img src=x onerror='window.harmed = 1'>"
+    "<img src=x onerror='window.harmed = 1'></script><script>window.harmed = 1</script><!--"
     "[bold red]\u2028]]>&amp; \x1b[2J\x00\x9b31m\u202egnp \ud800 end"
 )
 
@@ -49,7 +61,7 @@ def sessions() -> tuple[SessionLog, ...]:
         entry(0.013, S, Text(ready())),
         entry(0.015, C, Text('{"include": ["conversation_quality_overall", "nonsense"]}')),
         entry(0.019, S, Text(error("ih6002", None, "nonsense is not known"))),
-        entry(0.020, C, Begins()),
+        entry(0.020, C, Begins("binary", 16_384)),
         entry(0.031, C, segment()),
         entry(0.033, S, Text(updated(["conversation_quality_overall"]))),
         entry(3.020, C, segment(41_100, 3.0)),
@@ -74,6 +86,7 @@ def sessions() -> tuple[SessionLog, ...]:
         entry(11.030, S, Text(ended())),
         entry(11.031, S, Close(1000)),
         entry(11.032, C, Close(1000)),
+        entry(11.033, S, Surplus(120)),
     )
     refused = Response(401, (("content-type", "application/json"),), '{"error_id": "ih2001", "message": "no"}')
     second = (entry(0, C, attrs.evolve(_REQUEST, credential=None)), entry(0.009, S, refused))
@@ -204,7 +217,7 @@ def hostile_report(*more_said: Entry) -> Report:
         entry(0.2, S, Text(HOSTILE)),
         entry(0.3, S, Text(detected(HOSTILE, rationale=HOSTILE)), violation("SIG-1", HOSTILE, HOSTILE)),
         entry(0.4, S, Binary(1, HOSTILE, Media(1, "SEG-5", HOSTILE))),
-        entry(0.5, S, Begins(HOSTILE)),
+        entry(0.5, S, Begins(HOSTILE, 1, Media(1, "SEG-5", HOSTILE))),
         entry(0.6, S, Close(4000, HOSTILE)),
         entry(0.7, S, Lost(HOSTILE)),
         *more_said,

@@ -17,7 +17,7 @@ from rich.console import Console
 from ihproto import Side
 from ihproto_conformance.reports import encode_html, render
 from ihproto_conformance.reports.describe import describe
-from ihproto_conformance.trace import Begins, Binary, Close, Lost, Media, Passed, Request, Response, Text
+from ihproto_conformance.trace import Begins, Binary, Close, Lost, Media, Passed, Request, Response, Surplus, Text
 from ihproto_conformance.verdict import Evidence, Report, SessionLog, Status
 
 C, S = Side.CLIENT, Side.SERVER
@@ -52,7 +52,13 @@ C, S = Side.CLIENT, Side.SERVER
         (C, Text("[1]"), "text: JSON, but no object: [1]"),
         (C, Text("hello\n"), "text: not JSON, 6 characters: hello\ufffd"),
         (C, Text('{"a": NaN}'), 'text: not JSON, 10 characters: {"a": NaN}'),
-        (C, Begins(), "begins: the first bytes of a binary message"),
+        (C, Begins("binary", 16_384), "begins: 16,384 bytes of a binary message"),
+        (
+            C,
+            Begins("binary", 9, Media(0, "SEG-5", "no container")),
+            "begins: 9 bytes of a binary message, 0.000 s of media, SEG-5: no container",
+        ),
+        (S, Surplus(1_200), "surplus: 1,200 bytes after the close frame"),
         (C, Binary(43_298, "ab", Media(2.9876)), "segment: 43,298 bytes, 2.988 s of media"),
         (
             C,

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 from xml.etree import ElementTree
 
 import attrs
@@ -18,6 +18,7 @@ from conformance.json_schema import faults
 
 from ihproto import Level, Side
 from ihproto_conformance.reports import encode_json, encode_junit
+from ihproto_conformance.trace import Passed
 from ihproto_conformance.verdict import Report, Severity, Status, Subject, Verdict
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "report-schema.json").read_text("utf-8"))
@@ -70,6 +71,16 @@ def test_the_schema_lists_every_value_that_there_is(listed: dict[str, Any], valu
     assert set(listed["enum"]) == {item.value for item in values}
 
 
+def test_the_schema_knows_every_kind_of_record() -> None:
+    described = set(SCHEMA["$defs"]["record"]["properties"]) - {"time", "from"}
+    sessions = encoded(samples.report())["sessions"]
+    assert described == {name for log in sessions for entry in log["entries"] for name in entry["record"]} - {
+        "time",
+        "from",
+    }
+    assert len(described) == len(get_args(Passed))
+
+
 def test_json_says_what_the_report_comes_to() -> None:
     document = encoded(samples.report())
     assert document["ihproto_conformance_report"] == 1
@@ -88,7 +99,7 @@ def test_json_says_what_the_report_comes_to() -> None:
         "broken": {"failure": 4, "warning": 2, "information": 1},
         "expected": 1,
     }
-    assert document["usage"] == {"sessions": 3, "records": 29, "media_seconds": 9.0}
+    assert document["usage"] == {"sessions": 3, "records": 30, "media_seconds": 9.0}
     assert document["stale"] == ["CLS-1.graceful"]
 
 

@@ -21,7 +21,7 @@ ODD_SIZES = (1, 3, 7, 61, 977, 4093)
 ROOT = Path(__file__).parents[2]
 FOLDERS = {
     "webm-vp8-opus-33s": ROOT / "examples/recording",
-    "webm-vp8-opus": ROOT / "tests/recordings/webm-vp8-opus",
+    "webm-vp8-opus": ROOT / "conformance/ihproto_conformance/samples/recording",
     "webm-vp9-opus": ROOT / "tests/recordings/webm-vp9-opus",
     "mp4-vp9-opus": ROOT / "tests/recordings/mp4-vp9-opus",
 }

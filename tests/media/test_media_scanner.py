@@ -42,7 +42,7 @@ def pieces_of(folder: str) -> list[bytes]:
 
 
 LONG = pieces_of("examples/recording")
-VP8 = pieces_of("tests/recordings/webm-vp8-opus")
+VP8 = pieces_of("conformance/ihproto_conformance/samples/recording")
 VP9 = pieces_of("tests/recordings/webm-vp9-opus")
 MP4 = pieces_of("tests/recordings/mp4-vp9-opus")
 RECORDINGS = {"webm, 33 s": LONG, "webm, VP8": VP8, "webm, VP9": VP9, "mp4": MP4}

@@ -187,7 +187,7 @@ def test_what_is_not_recognisable_has_no_name(head: bytes) -> None:
 
 @pytest.mark.parametrize("number", range(1, 6))
 def test_the_later_pieces_of_a_recording_are_nothing_recognisable(number: int) -> None:
-    piece = (REPOSITORY / f"tests/recordings/webm-vp8-opus/{number:03}.bin").read_bytes()
+    piece = (REPOSITORY / f"conformance/ihproto_conformance/samples/recording/{number:03}.bin").read_bytes()
     assert sniff(piece[:SNIFF_SIZE]) == Sniffed()
 
 

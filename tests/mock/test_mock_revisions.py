@@ -174,7 +174,9 @@ def types_of(messages: Iterable[object]) -> set[str]:
 # -- whole sessions -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("folder", [RECORDINGS[0], "tests/recordings/webm-vp8-opus", "tests/recordings/webm-vp9-opus"])
+@pytest.mark.parametrize(
+    "folder", [RECORDINGS[0], "conformance/ihproto_conformance/samples/recording", "tests/recordings/webm-vp9-opus"]
+)
 @ways(*ALL)
 def test_a_whole_session_of_a_real_recording_breaks_no_rule(revision: Revision, run: Run, folder: str) -> None:
     pieces = [piece for piece in pieces_of(folder) if len(piece) >= 10_000]

@@ -14,7 +14,7 @@ import attrs
 
 from ihproto import Side
 from ihproto_conformance.reports.foreign import printable, shortened
-from ihproto_conformance.trace import Begins, Binary, Close, Lost, Record, Request, Response, Text
+from ihproto_conformance.trace import Begins, Binary, Close, Lost, Media, Record, Request, Response, Surplus, Text
 from ihproto_conformance.verdict import Entry
 
 _LINE = 200
@@ -57,12 +57,15 @@ def summary(record: Record) -> Summary:
             return Summary(f"response {status}", shortened(body, _LINE) if body else "")
         case Text(text):
             return _text(text, record.sender)
-        case Begins(kind):
-            return Summary("begins", f"the first bytes of a {printable(kind)} message")
-        case Binary() as binary:
-            return _binary(binary, record.sender)
+        case Begins(kind, size, media):
+            return Summary("begins", shortened(f"{size:,} bytes of a {kind} message{_media(media)}", _LINE))
+        case Binary(size, _, media):
+            kind = "segment" if record.sender is Side.CLIENT else "binary"
+            return Summary(kind, shortened(f"{size:,} bytes{_media(media)}", _LINE))
         case Close(code, reason):
             return Summary("close", ("no code" if code == _NO_CODE else str(code)) + _after(reason))
+        case Surplus(size):
+            return Summary("surplus", f"{size:,} bytes after the close frame")
         case Lost(reason):
             return Summary("lost", shortened(reason, _LINE))
         case _ as never:
@@ -73,13 +76,11 @@ def _after(reason: str) -> str:
     return f", {shortened(reason, _LINE)}" if reason else ""
 
 
-def _binary(binary: Binary, sender: Side) -> Summary:
-    parts = [f"{binary.size:,} bytes"]
-    if binary.media is not None:
-        parts.append(f"{binary.media.seconds:.3f} s of media")
-        if binary.media.clause_id is not None:
-            parts.append(f"{binary.media.clause_id}: {binary.media.what or 'not kept'}")
-    return Summary("segment" if sender is Side.CLIENT else "binary", shortened(", ".join(parts), _LINE))
+def _media(media: Media | None) -> str:
+    if media is None:
+        return ""
+    fault = f", {media.clause_id}: {media.what or 'not kept'}" if media.clause_id is not None else ""
+    return f", {media.seconds:.3f} s of media{fault}"
 
 
 def _text(text: str, sender: Side) -> Summary:

@@ -15,12 +15,14 @@ from importlib import resources
 from typing import Any
 from xml.etree import ElementTree
 
+import attrs
+
 from ihproto import Side
 from ihproto_conformance.reports.describe import summary
 from ihproto_conformance.reports.elements import Element, element
 from ihproto_conformance.reports.foreign import as_json, encodable, printable
 from ihproto_conformance.reports.page_parts import checks, clauses, head, notices, sessions
-from ihproto_conformance.trace import Binary, Record, Request, Response, Text
+from ihproto_conformance.trace import Begins, Binary, Record, Request, Response, Text
 from ihproto_conformance.verdict import Entry, Report
 
 _FILES = resources.files(__package__)
@@ -144,8 +146,8 @@ def _raw(record: Record) -> Mapping[str, str]:
             return {"head": _lines(f"GET {target}", headers)}
         case Response(status, headers, body):
             return {"head": _lines(f"HTTP status {status}", headers), "body": encodable(body or "")}
-        case Binary():
-            return {"body": as_json(record.plain()["binary"]).decode()}
+        case Begins() | Binary() as binary:
+            return {"body": as_json(attrs.asdict(binary)).decode()}
         case _:
             return {}
 

@@ -121,6 +121,7 @@ class RawConnectOptions(TypedDict, total=False):
     revision: Revision
     headers: Sequence[tuple[str, str]]
     subprotocols: Sequence[str]
+    query: Sequence[tuple[str, str]]
     ssl_context: ssl.SSLContext | None
     allow_plaintext: bool
     connect_timeout: float
@@ -137,6 +138,7 @@ class RawDialer(Endpoint):
         revision: The revision whose path is taken where the URL has none.
         headers: More headers for the upgrade request.
         subprotocols: More subprotocols to offer, after those of the credential.
+        query: More parameters for the query of the URL.
         ssl_context: The TLS settings for `wss://`; None for the defaults.
         allow_plaintext: Allow `ws://` to hosts that are not local (HS-1).
         connect_timeout: How long each of connecting and upgrade may take, in seconds.
@@ -155,13 +157,15 @@ class RawDialer(Endpoint):
         revision: Revision = V1,
         headers: Sequence[tuple[str, str]] = (),
         subprotocols: Sequence[str] = (),
+        query: Sequence[tuple[str, str]] = (),
         ssl_context: ssl.SSLContext | None = None,
         allow_plaintext: bool = False,
         connect_timeout: float = 30.0,
         close_timeout: float = 10.0,
         send_timeout: float = 60.0,
     ) -> None:
-        super().__init__(Target.parse(url, revision, allow_plaintext=allow_plaintext), ssl_context, connect_timeout)
+        target = Target.parse(url, revision, allow_plaintext=allow_plaintext).with_query(query)
+        super().__init__(target, ssl_context, connect_timeout)
         self._send_timeout = send_timeout
         self._make_wire = functools.partial(
             ClientConnection,

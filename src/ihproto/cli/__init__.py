@@ -1,4 +1,4 @@
-"""The command line: `ihproto mock`, `ihproto stream`, `ihproto upload` and `ihproto inspect`.
+"""The command line: `ihproto mock`, `stream`, `upload`, `inspect` and `conformance`.
 
 Exit codes are the same everywhere: 0 all went well, 1 the peer refused something or did not keep the protocol, 2 the
 command was given wrongly, 3 the server could not be reached, 130 interrupted by Ctrl-C, 141 by a closed pipe, 143 by
@@ -10,6 +10,7 @@ from __future__ import annotations
 import click
 
 from ihproto import __version__
+from ihproto.cli.conformance import conformance
 from ihproto.cli.inspect import inspect
 from ihproto.cli.mock import mock
 from ihproto.cli.stream import stream
@@ -19,7 +20,7 @@ from ihproto.cli.upload import upload
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="ihproto")
 def cli() -> None:
-    """The Interhuman streaming protocol: a mock server, clients, a look into segments.
+    """The Interhuman streaming protocol: a mock server, clients, a look into segments, and a judge.
 
     \b
     Try it with two terminals:
@@ -31,6 +32,7 @@ def cli() -> None:
     """  # noqa: D301
 
 
+cli.add_command(conformance)
 cli.add_command(inspect)
 cli.add_command(mock)
 cli.add_command(stream)

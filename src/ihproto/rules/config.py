@@ -197,6 +197,35 @@ class ConfigRules:
         else:
             self._before = self.in_force
 
+    def judge_early(self, revision: Revision) -> list[Finding]:
+        """Judge the configs that were sent before the contract was known, now that it is (CFG-6, CFG-7, CFG-8)."""
+        found = []
+        before = self.in_force
+        for index, asked in enumerate(self._asked):
+            if not isinstance(asked, SessionConfig):
+                continue
+            finding = unsupported(asked, self.options, revision, self.with_model(before))
+            if finding is None:
+                before = consolidate(asked, self.options, before)
+            else:
+                found.append(finding)
+                self._asked[index] = None
+        return found
+
+    def with_model(self, config: SessionConfig) -> SessionConfig:
+        """A configuration with the model that it means where it names none: the first one offered (CFG-7)."""
+        default = self.options.model[0] if self.options.model else None
+        return config if config.model is not None else attrs.evolve(config, model=default)
+
+    def passes_over_close(self, message: object) -> bool:
+        """Tell whether this answers a config that was sent after a `session.close` without an answer."""
+        return (
+            isinstance(message, SessionUpdated)
+            and bool(self._asked)
+            and isinstance(self._asked[0], SessionClose)
+            and any(isinstance(asked, SessionConfig) for asked in self._asked)
+        )
+
     def answers_close(self, error: Error) -> bool:
         """Tell whether this error is the refusal of `session.close`."""
         return _answers_text(error) and bool(self._asked) and isinstance(self._asked[0], SessionClose)
@@ -228,7 +257,13 @@ class ConfigRules:
         """Judge `session.updated` against the config that it answers (CFG-2, CFG-4)."""
         if self._asked and self._asked[0] is None:
             self._asked.popleft()
-            what = "session.updated answers a text that is no config; ih6001 was due"
+            self.in_force = SessionConfig(
+                message.include,
+                message.goal_dimensions,
+                message.model or self.in_force.model,
+                self.in_force.audio_format,
+            )
+            what = "session.updated answers a text that is to be refused; ih6001 was due"
             found.append(Finding(clause("CFG-5"), what))
             return
         before = self.in_force

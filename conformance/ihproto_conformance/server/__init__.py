@@ -1,0 +1,26 @@
+"""Judging servers: scenarios by family, and what runs them.
+
+Importing this package puts all scenarios on the list.
+"""
+
+from ihproto_conformance.server import configs, endings, handshake, segments, streaming
+from ihproto_conformance.server.exam import ServerUnderTest
+from ihproto_conformance.server.judge import Progress, judge_server, plan, server_checks
+from ihproto_conformance.server.scenario import SCENARIOS, Cost, Scenario, Selection
+
+__all__ = [
+    "SCENARIOS",
+    "Cost",
+    "Progress",
+    "Scenario",
+    "Selection",
+    "ServerUnderTest",
+    "configs",
+    "endings",
+    "handshake",
+    "judge_server",
+    "plan",
+    "segments",
+    "server_checks",
+    "streaming",
+]

@@ -1,0 +1,138 @@
+"""Session config: what is confirmed, what is refused, and what is in force then."""
+
+from __future__ import annotations
+
+from ihproto import INCLUDE_OVERALL, INCLUDE_TIMELINE, Error, Revision, SessionUpdated
+from ihproto_conformance.server.exam import Exam, Heard, Missing, Probe
+from ihproto_conformance.server.scenario import scenario
+from ihproto_conformance.verdict import Check
+
+EARLY = Check("RDY-4.early-config", "A config that was sent before session.ready arrived is confirmed")
+CONFIRMED = Check("CFG-2.confirmed", "A config is confirmed by session.updated")
+AGAIN = Check("CFG-1.again", "A config can be sent again, any number of times")
+SECTIONS = Check("CFG-3.sections", "Each section that the contract offers can be included alone")
+REPLACES = Check("CFG-4.replaces", "A config without include switches every section off")
+UNKNOWN_VALUE = Check("CFG-5.unknown-value", "An unknown value of include is passed over")
+NOT_JSON = Check("CFG-5.not-json", "A text that is not JSON is answered by ih6001")
+NOT_OBJECT = Check("CFG-5.not-object", "JSON that is not an object is answered by ih6001")
+UNKNOWN_MEMBER = Check("CFG-5.unknown-member", "An unknown top-level member is answered by ih6001")
+WRONG_TYPE = Check("CFG-5.wrong-type", "A member of the wrong type is answered by ih6001")
+STAYS_OPEN = Check("CFG-5.stays-open", "After a text that was refused the session is still open")
+GOALS = Check("CFG-6.goals", "Goal dimensions that the contract offers are confirmed")
+GOALS_NOT_OFFERED = Check("CFG-6.not-offered", "Goal dimensions that the contract does not offer are refused")
+MODEL_REFUSED = Check("CFG-7.no-choice", "A model is refused where the contract offers no choice")
+
+#: What is wrong with a text, by the check that it is for.
+_BROKEN = {
+    NOT_JSON: "this is no JSON",
+    NOT_OBJECT: '["include"]',
+    UNKNOWN_MEMBER: '{"include":[],"ihproto_conformance":true}',
+    WRONG_TYPE: '{"include":"conversation_quality_overall"}',
+}
+
+
+def _confirms(revision: Revision) -> bool:
+    return revision.confirms
+
+
+@scenario(
+    "config",
+    "Configure a session in every way, rightly and wrongly",
+    (
+        EARLY,
+        CONFIRMED,
+        AGAIN,
+        SECTIONS,
+        REPLACES,
+        UNKNOWN_VALUE,
+        *_BROKEN,
+        STAYS_OPEN,
+        GOALS,
+        GOALS_NOT_OFFERED,
+        MODEL_REFUSED,
+    ),
+    quick=True,
+    applies=_confirms,
+)
+async def config(exam: Exam) -> None:
+    """Send configs, and look at what is said to be in force after each."""
+    async with exam.open("session config") as probe:
+        await probe.config(include=[INCLUDE_OVERALL])
+        await probe.ready()
+        early = await probe.wait_for(SessionUpdated)
+        exam.check(EARLY, early is not None, "it was not confirmed by session.updated", probe, early)
+        await probe.config(include=[INCLUDE_OVERALL, INCLUDE_TIMELINE])
+        confirmed = await _confirmed(exam, probe, CONFIRMED, {INCLUDE_OVERALL, INCLUDE_TIMELINE})
+        if confirmed is None:
+            raise Missing("no config is confirmed, so what is in force cannot be seen")
+        for section in probe.contract.supported_session_config_options.include:
+            await probe.config(include=[section])
+            await _confirmed(exam, probe, SECTIONS, {section})
+        await probe.config(include=[INCLUDE_OVERALL])
+        await _confirmed(exam, probe, AGAIN, {INCLUDE_OVERALL})
+        await probe.config()
+        await _confirmed(exam, probe, REPLACES, set())
+        await probe.config(include=[INCLUDE_TIMELINE, "ihproto_conformance"])
+        await _confirmed(exam, probe, UNKNOWN_VALUE, {INCLUDE_TIMELINE})
+        for check, text in _BROKEN.items():
+            await probe.say(text)
+            await _refused(exam, probe, check)
+        await probe.config(include=[INCLUDE_OVERALL])
+        await _confirmed(exam, probe, STAYS_OPEN, {INCLUDE_OVERALL})
+        await _try_options(exam, probe)
+
+
+async def _try_options(exam: Exam, probe: Probe) -> None:
+    options = probe.contract.supported_session_config_options
+    offered, model = options.goal_dimensions, options.model
+    await probe.config(include=[], goal_dimensions=list(offered or ("clarity",)))
+    if offered:
+        await _confirmed(exam, probe, GOALS, set())
+        exam.not_applicable(GOALS_NOT_OFFERED, "the contract offers goal_dimensions")
+    else:
+        await _refused(exam, probe, GOALS_NOT_OFFERED)
+        exam.not_applicable(GOALS, "the contract offers no goal_dimensions")
+    if model:
+        exam.not_applicable(MODEL_REFUSED, "the contract offers models")
+    else:
+        await probe.config(model="inter-2")
+        await _refused(exam, probe, MODEL_REFUSED)
+
+
+async def _confirmed(exam: Exam, probe: Probe, check: Check, include: set[str]) -> Heard | None:
+    answer = await _answer(probe)
+    if answer is None:
+        exam.failed(check, "it was answered by neither session.updated nor an error", probe)
+        return None
+    message = answer.envelope.message
+    if isinstance(message, Error):
+        exam.failed(check, f"it was refused with {message.code}: {message.message[:200]}", probe, answer)
+        return None
+    assert isinstance(message, SessionUpdated)
+    if set(message.include) == include or check not in (SECTIONS, REPLACES, UNKNOWN_VALUE):
+        exam.passed(check)
+    else:
+        in_force, wanted = ", ".join(message.include) or "nothing", ", ".join(sorted(include)) or "nothing"
+        exam.failed(check, f"{in_force} is included then, instead of {wanted}", probe, answer)
+    return answer
+
+
+async def _refused(exam: Exam, probe: Probe, check: Check) -> None:
+    answer = await _answer(probe)
+    if answer is None:
+        exam.failed(check, "it was answered by neither session.updated nor an error", probe)
+        return
+    message = answer.envelope.message
+    if isinstance(message, Error):
+        exam.check(check, message.code == "ih6001", f"it was refused with {message.code}", probe, answer)
+    else:
+        exam.failed(check, "it was confirmed by session.updated", probe, answer)
+
+
+async def _answer(probe: Probe) -> Heard | None:
+    return await probe.wait(
+        lambda envelope: (
+            isinstance(envelope.message, SessionUpdated)
+            or (isinstance(envelope.message, Error) and envelope.message.segment is None)
+        )
+    )

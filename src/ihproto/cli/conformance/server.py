@@ -1,0 +1,277 @@
+"""`ihproto conformance server`: judge a server."""
+
+from __future__ import annotations
+
+import math
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import anyio
+import attrs
+import click
+from rich.console import Console
+from rich.status import Status as Spinner
+
+from ihproto import REVISIONS, V1, MediaScanner, Revision, SegmentFault, __version__
+from ihproto.anyio import TokenSource
+from ihproto.cli.conformance.reporting import UNJUDGED, Reporting, reporting, reporting_options
+from ihproto.cli.credential import CredentialChoice, choose, credential_options
+from ihproto.cli.outcome import guarded, say
+from ihproto.cli.output import INTERRUPTED, TERMINATED, plural
+from ihproto.tokens import STREAM_SCOPE
+from ihproto.wire import Target
+from ihproto_conformance import samples
+from ihproto_conformance.samples import Sample
+from ihproto_conformance.server import (
+    Cost,
+    Selection,
+    ServerUnderTest,
+    judge_server,
+    plan,
+    server_checks,
+)
+from ihproto_conformance.verdict import Report, Result
+
+
+@click.command()
+@click.argument("url")
+@credential_options
+@click.option(
+    "--revision",
+    type=click.Choice(list(REVISIONS)),
+    default=V1.id,
+    show_default=True,
+    help="The revision that the server is to speak; it also gives the path, where URL has none.",
+)
+@click.option(
+    "--suite",
+    type=click.Choice(["quick", "full"]),
+    default="quick",
+    show_default=True,
+    help="quick: a few sessions, seconds; full: everything that fits into a minute.",
+)
+@click.option(
+    "--media",
+    multiple=True,
+    type=click.Path(exists=True, dir_okay=False, readable=True, path_type=Path),
+    metavar="FILE",
+    help="A piece of a recording that the server is to accept; repeat, in order.  [default: one that comes along]",
+)
+@click.option("--include", multiple=True, metavar="PATTERN", help="Only checks, clauses or scenarios like CFG-*.")
+@click.option("--exclude", multiple=True, metavar="PATTERN", help="None of the checks, clauses or scenarios like this.")
+@click.option(
+    "--budget-seconds",
+    type=click.FloatRange(0),
+    metavar="N",
+    help="Send no more than N seconds of video; a selection that needs more is refused beforehand.",
+)
+@click.option("--jobs", type=click.IntRange(1), default=4, show_default=True, help="How many scenarios run at a time.")
+@click.option(
+    "--patience",
+    type=click.FloatRange(0, min_open=True),
+    default=10.0,
+    show_default=True,
+    help="How long an answer may take, in seconds.",
+)
+@click.option(
+    "--longest-wait",
+    type=click.FloatRange(0),
+    default=0.0,
+    show_default=True,
+    metavar="N",
+    help="Wait for timeouts of the contract that take up to N seconds (TMO-1, TMO-2).",
+)
+@click.option(
+    "--unscoped-key-env", metavar="NAME", help="The variable with a valid credential that lacks the scope (HS-11)."
+)
+@click.option(
+    "--bound-token-env", metavar="NAME", help="The variable with a client token that is bound to origins (HS-14)."
+)
+@click.option("--insecure", is_flag=True, help="Allow ws:// to hosts that are not local: the key travels in the open.")
+@reporting_options
+def server(
+    url: str,
+    key: str | None,
+    key_env: str,
+    key_id: str | None,
+    key_secret_env: str,
+    revision: str,
+    suite: str,
+    media: Sequence[Path],
+    include: Sequence[str],
+    exclude: Sequence[str],
+    budget_seconds: float | None,
+    jobs: int,
+    patience: float,
+    longest_wait: float,
+    unscoped_key_env: str | None,
+    bound_token_env: str | None,
+    insecure: bool,
+    **report: Any,
+) -> None:
+    """Judge the server at URL by the clauses that hold in its revision.
+
+    What it will use of the server is said beforehand: how many connections, and how many seconds of video. Nothing is
+    sent that a service would mind, but for segments that it has to refuse.
+
+    \b
+    Examples:
+      ihproto conformance server ws://127.0.0.1:8765 --key ih_live_mock
+      ihproto conformance server wss://api.interhuman.ai --suite full --budget-seconds 120 --report-html report.html
+      ihproto conformance server ws://127.0.0.1:8765 --key ih_live_mock --include 'CFG-*' -v
+
+    Exit codes: 0 conforms, 1 violations, 2 could not judge, 130 interrupted.
+    """  # noqa: D301
+    choice = choose(key, key_env, key_id, key_secret_env)
+    spoken = REVISIONS[revision]
+    selection = Selection(suite == "full", tuple(include), tuple(exclude))
+    target = ServerUnderTest(
+        url,
+        spoken,
+        "",
+        media=_media(media, spoken),
+        unscoped_key=_from_environment(unscoped_key_env),
+        bound_token=_from_environment(bound_token_env),
+        patience=patience,
+        longest_wait=longest_wait,
+        allow_plaintext=insecure,
+        budget_seconds=budget_seconds if budget_seconds is not None else math.inf,
+    )
+    checks = server_checks(target, selection)
+    if not checks:
+        raise click.UsageError("nothing is left to check; 'ihproto conformance list' names what there is")
+    everything = server_checks(target, Selection(full=True))
+    out = reporting({check.id for check in everything}, **report)
+    _announce(target, selection)
+    job = _Job(target, selection, jobs, choice)
+
+    def run() -> int:
+        return _finish(job, out, {check.id for check in checks})
+
+    code = guarded("conformance server", run)
+    # A server that cannot be reached is one that cannot be judged.
+    sys.exit(UNJUDGED if code == 3 else code)
+
+
+def _finish(job: _Job, out: Reporting, chosen: set[str]) -> int:
+    report = anyio.run(job.run)
+    if job.interrupted is not None:
+        code = TERMINATED if job.interrupted is signal.SIGTERM else INTERRUPTED
+        return say("conformance server", "interrupted; nothing is judged", code)
+    assert report is not None
+    return out.finish(report, chosen)
+
+
+def _from_environment(name: str | None) -> str | None:
+    if name is None:
+        return None
+    value = os.environ.get(name)
+    if not value:
+        raise click.UsageError(f"the environment variable {name} holds nothing")
+    return value
+
+
+def _media(paths: Sequence[Path], revision: Revision) -> tuple[Sample, ...]:
+    """The segments of the recording, measured; what no server would accept is refused here."""
+    if not paths:
+        return samples.recording()
+    scanner = MediaScanner(revision.contract)
+    found = []
+    for number, path in enumerate(paths, 1):
+        data = path.read_bytes()
+        scanner.begin(number)
+        seen = scanner.feed(data) or scanner.finish()
+        if isinstance(seen, SegmentFault):
+            raise click.UsageError(f"{path} cannot be used: {seen.sentence(number)} ({seen.clause_id})")
+        found.append(Sample(path.name, data, seen.seconds))
+    return tuple(found)
+
+
+def _announce(target: ServerUnderTest, selection: Selection) -> None:
+    """Say beforehand what will be used, and hold to the budget."""
+    steps = plan(target, selection)
+    total = sum((cost for _, cost in steps), Cost())
+    size = f", {total.size / 1e6:.0f} MB in too large segments" if total.size else ""
+    use = f"{plural(total.connections, 'connection')}, {total.media_seconds:.0f} s of video{size}"
+    if total.media_seconds > target.budget_seconds:
+        costly = ", ".join(f"{name} {cost.media_seconds:.0f} s" for name, cost in steps if cost.media_seconds)
+        raise click.UsageError(
+            f"this takes {total.media_seconds:.0f} s of video, and the budget is {target.budget_seconds:g} s; "
+            f"exclude some of {costly}, or take --suite quick"
+        )
+    click.echo(f"{plural(len(steps), 'scenario')}, at most {use}", err=True)
+
+
+class _Job:
+    """One run, with progress on stderr, that a signal ends."""
+
+    def __init__(self, target: ServerUnderTest, selection: Selection, jobs: int, choice: CredentialChoice) -> None:
+        self.interrupted: signal.Signals | None = None
+        self._target = target
+        self._selection = selection
+        self._jobs = jobs
+        self._choice = choice
+        self._running: list[str] = []
+        self._over = 0
+        self._console = Console(stderr=True, highlight=False)
+        self._spinner: Spinner | None = None
+
+    async def run(self) -> Report | None:
+        """Judge, unless a signal comes; errors come out as they are."""
+        report: Report | None = None
+        failure: Exception | None = None
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._watch, tasks.cancel_scope)
+            try:
+                report = await self._judge()
+            except Exception as error:
+                # Raised below, so that it does not come out wrapped in a group.
+                failure = error
+            tasks.cancel_scope.cancel()
+        if failure is not None:
+            raise failure
+        return report
+
+    async def _judge(self) -> Report:
+        # Before anything else is made of the URL: what is wrong with it is to be said of a stream's.
+        target, revision = self._target, self._target.revision
+        Target.parse(target.url, revision, allow_plaintext=target.allow_plaintext)
+        credential = self._choice.credential(
+            target.url, STREAM_SCOPE, revision.auth_path, allow_plaintext=target.allow_plaintext
+        )
+        key = await credential.token() if isinstance(credential, TokenSource) else credential
+        with self._console.status("reach") as self._spinner:
+            return await judge_server(
+                attrs.evolve(target, key=key),
+                self._selection,
+                version=__version__,
+                jobs=self._jobs,
+                progress=self,
+            )
+
+    def began(self, scenario: str, title: str) -> None:
+        """Show what is tried."""
+        self._running.append(scenario)
+        self._show()
+
+    def ended(self, scenario: str, results: Sequence[Result]) -> None:
+        """Show what is still tried."""
+        self._running.remove(scenario)
+        self._over += 1
+        self._show()
+
+    def _show(self) -> None:
+        if self._spinner is not None:
+            self._spinner.update(
+                f"{plural(self._over, 'scenario')} done, now {', '.join(self._running) or 'the report'}"
+            )
+
+    async def _watch(self, scope: anyio.CancelScope) -> None:
+        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+            async for number in signals:
+                self.interrupted = number
+                scope.cancel()
