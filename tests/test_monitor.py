@@ -46,7 +46,7 @@ from ihproto import (
 CLIENT, SERVER = Side.CLIENT, Side.SERVER
 CLOSE = '{"type":"session.close"}'
 RECORDINGS = Path(__file__).parent / "recordings"
-WEBM = [path.read_bytes() for path in sorted((RECORDINGS / "webm-vp8-opus").glob("*.bin"))]
+WEBM = [path.read_bytes() for path in sorted((RECORDINGS / "webm-vp9-opus").glob("*.bin"))]
 AUDIO_MODEL = '{"model":"inter-2-audio"}'
 RAW_AUDIO = '{"model":"inter-2-audio","audio_format":{"encoding":"pcm_s16le","sample_rate":16000,"channels":1}}'
 

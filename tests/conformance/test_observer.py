@@ -201,7 +201,7 @@ def test_a_trace_judged_again_finds_the_same_order() -> None:
 
 
 def test_what_a_segment_is_stands_beside_it() -> None:
-    recordings = Path(__file__).parents[1] / "recordings/webm-vp8-opus"
+    recordings = Path(__file__).parents[1] / "recordings/webm-vp9-opus"
     it = opened(scanner=MediaScanner(V1.contract))
     it.take(SERVER, RawText(ready()), 101.0)
     data = (recordings / "000.bin").read_bytes()
