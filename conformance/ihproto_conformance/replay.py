@@ -79,7 +79,7 @@ class _Replay:
                 return self._judge_response(response)
             case Text(text):
                 return [*self._messages.observe_text(sender, text).violations]
-            case Begins(_, size, media):
+            case Begins(size, media):
                 return self._judge_bytes(sender, size, media, final=False)
             case Binary(size, _, media):
                 return self._judge_bytes(sender, size, media, final=True)

@@ -11,7 +11,7 @@ one member more that says what::
                                                   "credential": "header"}}
     {"time": 0.012, "from": "server", "response": {"status": 101, "headers": [["x-correlation-id", "…"]], "body": null}}
     {"time": 0.013, "from": "server", "text": "{\"type\":\"session.ready\", …}"}
-    {"time": 0.020, "from": "client", "begins": {"kind": "binary", "size": 16384, "media": null}}
+    {"time": 0.020, "from": "client", "begins": {"size": 16384, "media": null}}
     {"time": 0.031, "from": "client", "binary": {"size": 43298, "sha256": "…", "media": {"seconds": 2.988}}}
     {"time": 9.801, "from": "server", "close": {"code": 1000, "reason": ""}}
     {"time": 9.802, "from": "client", "close": {"code": 1000, "reason": ""}}
@@ -108,12 +108,10 @@ class Begins:
     """The first bytes of a binary message, the rest of which comes later.
 
     Attributes:
-        kind: What kind of message.
         size: How much of it had come by then, in bytes.
         media: What a scanner had found wrong with it by then, None for nothing.
     """
 
-    kind: str = "binary"
     size: int = 0
     media: Media | None = None
 
@@ -298,8 +296,6 @@ def _record(line: bytes) -> Record:
     cls = _KINDS[kinds[0]]
     value = fields[kinds[0]]
     passed: Passed = cls(decode(value, type=str)) if cls in _BARE else decode(value, type=cls)
-    if isinstance(passed, Begins) and passed != Begins():
-        raise ValueError(f"only binary messages begin before they are whole, not {passed.kind!r}")
     return Record(time, sender, passed)
 
 

@@ -642,7 +642,7 @@ def test_what_a_client_breaks_is_said_while_its_segment_is_still_on_its_way() ->
             await client.send_bytes(b"", final=True)
             await client.close()
             await everything(client)
-        assert [line.partition(":")[0] for line in said] == ["RDY-4"]
+        assert [line.partition(":")[0] for line in said] == ["RDY-4", "SEG-5"]
 
     run(body)
 

@@ -23,6 +23,7 @@ from ihproto_conformance.trace import (
     Redactor,
     Request,
     Response,
+    Surplus,
     Text,
     Trace,
     TraceError,
@@ -45,7 +46,7 @@ KINDS: list[tuple[Passed, object]] = [
     ),
     (Response(101), {"status": 101, "headers": [], "body": None}),
     (Text('{"a": "\u2028\x00\\"}'), '{"a": "\u2028\x00\\"}'),
-    (Begins(), "binary"),
+    (Begins(size=7), {"size": 7, "media": None}),
     (Binary(0, HASH), {"size": 0, "sha256": HASH, "media": None}),
     (
         Binary(5, HASH, Media(2.5)),
@@ -57,8 +58,9 @@ KINDS: list[tuple[Passed, object]] = [
     ),
     (Close(1000, "done"), {"code": 1000, "reason": "done"}),
     (Lost("gone"), "gone"),
+    (Surplus(3), {"size": 3}),
 ]
-NAMES = ["request", "request", "response", "response", "text", "begins", "binary", "binary", "binary", "close", "lost"]
+NAMES = ["request"] * 2 + ["response"] * 2 + ["text", "begins"] + ["binary"] * 3 + ["close", "lost", "surplus"]
 
 
 @pytest.mark.parametrize(("name", "kind"), [*zip(NAMES, KINDS, strict=True)], ids=lambda it: it if it in NAMES else "")
@@ -78,7 +80,8 @@ PASSED = st.one_of(
     st.builds(Request, WORDS, HEADERS, st.none() | WORDS),
     st.builds(Response, st.integers(100, 599), HEADERS, st.none() | WORDS),
     st.builds(Text, WORDS),
-    st.builds(Begins),
+    st.builds(Begins, st.integers(0, 2**53), MEDIA),
+    st.builds(Surplus, st.integers(0, 2**53)),
     st.builds(Binary, st.integers(0, 2**53), st.just(HASH), MEDIA),
     st.builds(Close, st.integers(1000, 4999), WORDS),
     st.builds(Lost, WORDS),
@@ -158,7 +161,7 @@ def test_an_empty_file_is_no_trace(lines: list[bytes]) -> None:
         (b'{"time":1,"from":"client","word":""}', "one of request"),
         (b'{"time":1,"from":"client","text":1}', "str"),
         (b'{"time":1,"from":"client","text":"\xff"}', ""),
-        (b'{"time":1,"from":"client","begins":"text"}', "not 'text'"),
+        (b'{"time":1,"from":"client","begins":"binary"}', "Expected `object`"),
         (b'{"time":1,"from":"client","binary":{"size":1}}', "sha256"),
         (b'{"time":1,"from":"client","close":{"code":"1"}}', "int"),
         (b'{"time":1,"from":"client","request":{"target":"/","headers":[["a"]]}}', "headers"),
@@ -229,7 +232,7 @@ def test_headers_that_are_there_for_credentials_lose_their_value() -> None:
     ]
     assert Redactor([KEY]).headers(headers) == (
         ("authorization", REDACTED),
-        ("sec-websocket-protocol", REDACTED),
+        ("sec-websocket-protocol", f"access_token, {REDACTED}"),
         ("cookie", REDACTED),
         ("set-cookie", REDACTED),
         ("proxy-authorization", REDACTED),
