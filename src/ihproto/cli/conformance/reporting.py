@@ -1,0 +1,104 @@
+"""Reports of the conformance commands: the options that ask for them, writing them, and the exit code."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import attrs
+import click
+from rich.console import Console
+
+from ihproto.cli.outcome import say
+from ihproto.cli.output import PIPE_CLOSED, USAGE
+from ihproto_conformance.verdict import Report, Severity
+
+C = TypeVar("C", bound=Callable[..., Any])
+
+
+class _Destination(click.Path):
+    """A file that can be written, as far as that can be known beforehand."""
+
+    def __init__(self) -> None:
+        super().__init__(dir_okay=False, writable=True, path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        path = Path(str(super().convert(value, param, ctx)))
+        if not path.parent.is_dir():
+            self.fail(f"there is no folder {path.parent}", param, ctx)
+        return path
+
+
+_OPTIONS = (
+    click.option("--report-json", type=_Destination(), metavar="FILE", help="Write the report here as JSON."),
+    click.option("--report-junit", type=_Destination(), metavar="FILE", help="Write the report here as JUnit XML."),
+    click.option("--report-html", type=_Destination(), metavar="FILE", help="Write the report here as a web page."),
+    click.option(
+        "--fail-on",
+        type=click.Choice([severity.value for severity in Severity]),
+        default=Severity.FAILURE.value,
+        show_default=True,
+        help="The least that makes the exit code 1: broken `must`, `should` or assumed rules.",
+    ),
+    click.option("-v", "--verbose", is_flag=True, help="Show what was passed, and all evidence."),
+)
+
+
+@attrs.frozen
+class ReportChoice:
+    """What the options say about reports.
+
+    Attributes:
+        json: Where to write JSON, None for nowhere.
+        junit: Where to write JUnit XML, None for nowhere.
+        html: Where to write a web page, None for nowhere.
+        fail_on: The least severity that makes the verdict `violations`.
+        verbose: Whether to print all there is.
+    """
+
+    json: Path | None
+    junit: Path | None
+    html: Path | None
+    fail_on: Severity
+    verbose: bool
+
+
+def report_options(command: C) -> C:
+    """Give a command the options for reports; `choose_reports` makes something of them."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+def choose_reports(
+    report_json: Path | None, report_junit: Path | None, report_html: Path | None, fail_on: str, verbose: bool
+) -> ReportChoice:
+    """What the options of `report_options` say."""
+    return ReportChoice(report_json, report_junit, report_html, Severity(fail_on), verbose)
+
+
+def deliver(command: str, report: Report, choice: ReportChoice) -> int:
+    """Write the reports that were asked for, print the one for the terminal, and return the exit code.
+
+    Args:
+        command: The name of the command, for what is said on stderr.
+        report: What was found.
+        choice: What the options say.
+    """
+    from ihproto_conformance.reports import encode_html, encode_json, encode_junit, render
+
+    code = report.verdict.exit_code
+    for path, encode in ((choice.json, encode_json), (choice.junit, encode_junit), (choice.html, encode_html)):
+        if path is None:
+            continue
+        try:
+            path.write_bytes(encode(report))
+        except OSError as error:
+            code = say(command, f"{path} cannot be written: {error.strerror}", USAGE)
+    try:
+        render(report, Console(highlight=False), verbose=choice.verbose)
+    except (BrokenPipeError, SystemExit):
+        # Rich leaves the program when the pipe is closed.
+        return PIPE_CLOSED
+    return code
