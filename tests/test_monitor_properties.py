@@ -147,7 +147,8 @@ class WatchedSessions(SessionMachine):
         """The monitor refuses the texts that the server refuses, and for the same reason."""
         ids = [found.clause.id for found in self.bystander.found if found.clause.family == "CFG"]
         found, refused = Counter(ids), +self.refused
-        assert refused <= found
+        # Where the connection is cut, half of it may go on for a while, and a monitor looks no further.
+        assert refused <= found or self.to_server.cut
         # What reaches nobody who answers may be wrong all the same.
         assert (found - refused).total() <= self.bystander.texts - self.answered
 
@@ -196,7 +197,7 @@ class WatchedReports(ReportingMachine):
         assert self.bystander.blamed(SERVER) == set()
         if not self.hostile:
             blamed = {clause_id for clause_id, _ in self.bystander.blamed(CLIENT)}
-            sizes = {"v0": {"SEG-3"}, "v0.2": {"SEG-10"}, "v1-window": {"SEG-10"}}[self.dialect.id]
+            sizes = {"SEG-10", "SEG-3"} if self.dialect.id == "v0" else {"SEG-10"}
             assert blamed <= (set() if self.checked else sizes)
 
 

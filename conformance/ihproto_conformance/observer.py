@@ -8,6 +8,8 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import parse_qsl
 
+import attrs
+
 from ihproto import Revision, SegmentFault, SegmentScanner, SessionConfig, SessionMonitor, Side, Violation, clause
 from ihproto.monitor import Observation
 from ihproto.rules.config import read_query
@@ -40,7 +42,8 @@ from ihproto_conformance.trace import (
 )
 from ihproto_conformance.verdict import Entry
 
-_HANDSHAKE = "CONNECTING"
+#: The state in which the upgrade is: there is no session yet.
+HANDSHAKE = "CONNECTING"
 #: How long after a close frame it has certainly arrived, in seconds: from then on its answer is due (CLS-3).
 _ARRIVAL = 5.0
 
@@ -111,11 +114,7 @@ class Observer:
         self._asked = read_query(self.revision, parse_qsl(query, keep_blank_values=True))
         self._subprotocols = subprotocols
         passed = Request(self._redactor.text(target), self._redactor.headers(headers), credential)
-        found = []
-        if credential is None:
-            what = "the upgrade request holds no credential in any of the three forms"
-            found.append(Violation(clause("HS-2"), Side.CLIENT, _HANDSHAKE, what))
-        return self._note(now, Side.CLIENT, passed, found)
+        return self._note(now, Side.CLIENT, passed, judge_request(passed))
 
     def accepted(self, now: float, event: UpgradeAccepted) -> Entry:
         """Take note that the server accepted the upgrade; from now on messages pass."""
@@ -129,7 +128,7 @@ class Observer:
         if event.subprotocol is not None:
             headers.append((b"sec-websocket-protocol", event.subprotocol.encode("latin-1")))
         found = [
-            Violation(finding.clause, Side.SERVER, _HANDSHAKE, finding.what)
+            Violation(finding.clause, Side.SERVER, HANDSHAKE, finding.what)
             for finding in judge_answer(self._subprotocols, event.subprotocol, event.correlation_id)
         ]
         return self._note(now, Side.SERVER, Response(101, self._redactor.headers(headers)), found)
@@ -138,7 +137,7 @@ class Observer:
         """Take note that the server did not accept the upgrade."""
         passed: Passed
         if isinstance(event, UpgradeFailed):
-            passed = Lost(event.what)
+            passed = Lost(self._redactor.text(event.what))
         else:
             body = self._redactor.text(event.body.decode(errors="replace"))
             passed = Response(event.status, self._redactor.headers(event.headers), body)
@@ -186,7 +185,7 @@ class Observer:
         other = Side.SERVER if sender is Side.CLIENT else Side.CLIENT
         due = now - self._closed_at.get(other, now) >= _ARRIVAL
         seen = self.monitor.observe_lost(sender, answer_due=due) if self.monitor is not None else Observation()
-        return self._note(now, sender, Lost(reason), seen.violations)
+        return self._note(now, sender, Lost(self._redactor.text(reason)), seen.violations)
 
     def _take_bytes(self, sender: Side, data: bytes, final: bool, now: float) -> Entry | None:
         message = self._binaries[sender]
@@ -221,6 +220,13 @@ class Observer:
                 self._keep(Entry(Record(now - self._began, side, begins), violations))
 
     def _keep(self, entry: Entry) -> Entry:
+        # A finding may quote what was said.
+        clean = self._redactor.text
+        told = tuple(
+            attrs.evolve(found, what=clean(found.what), path=clean(found.path) if found.path is not None else None)
+            for found in entry.violations
+        )
+        entry = Entry(entry.record, told)
         self.entries.append(entry)
         if self._on_entry is not None:
             self._on_entry(entry)
@@ -230,6 +236,14 @@ class Observer:
     def _monitor(self) -> SessionMonitor:
         assert self.monitor is not None, "messages pass after the upgrade"
         return self.monitor
+
+
+def judge_request(request: Request) -> list[Violation]:
+    """Judge an upgrade request (HS-2)."""
+    if request.credential is not None:
+        return []
+    what = "the upgrade request holds no credential in any of the three forms"
+    return [Violation(clause("HS-2"), Side.CLIENT, HANDSHAKE, what)]
 
 
 class _Binary:

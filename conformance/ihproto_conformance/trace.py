@@ -11,7 +11,7 @@ one member more that says what::
                                                   "credential": "header"}}
     {"time": 0.012, "from": "server", "response": {"status": 101, "headers": [["x-correlation-id", "…"]], "body": null}}
     {"time": 0.013, "from": "server", "text": "{\"type\":\"session.ready\", …}"}
-    {"time": 0.020, "from": "client", "begins": {"kind": "binary", "size": 16384, "media": null}}
+    {"time": 0.020, "from": "client", "begins": {"size": 16384, "media": null}}
     {"time": 0.031, "from": "client", "binary": {"size": 43298, "sha256": "…", "media": {"seconds": 2.988}}}
     {"time": 9.801, "from": "server", "close": {"code": 1000, "reason": ""}}
     {"time": 9.802, "from": "client", "close": {"code": 1000, "reason": ""}}
@@ -24,9 +24,11 @@ Texts stand exactly as they were said, but for credentials: those are replaced b
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Collection, Iterable, Iterator
 from datetime import datetime
 from typing import Any, TypeAlias
+from urllib.parse import quote, quote_plus
 
 import attrs
 import msgspec
@@ -37,6 +39,8 @@ from ihproto.wire import PAIR_MARK
 #: What stands where a credential was.
 REDACTED = "[redacted]"
 _VERSION = 1
+#: So much of a credential tells that it is one, in characters: longer than what all keys have in common.
+_TELLING = 12
 
 
 class TraceError(Exception):
@@ -104,12 +108,10 @@ class Begins:
     """The first bytes of a binary message, the rest of which comes later.
 
     Attributes:
-        kind: What kind of message.
         size: How much of it had come by then, in bytes.
         media: What a scanner had found wrong with it by then, None for nothing.
     """
 
-    kind: str = "binary"
     size: int = 0
     media: Media | None = None
 
@@ -252,21 +254,29 @@ def decode_trace(lines: Iterable[bytes]) -> Trace:
             continue
         try:
             if header is None:
-                header = msgspec.json.decode(line, type=_Header)
-                revision = _revision(header)
+                read = msgspec.json.decode(line, type=_Header)
+                revision = _revision(read)
+                header = read
             else:
                 records.append(_record(line))
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError) as error:
             what = "is not the first line of a trace" if header is None else "is not a record"
-            raise TraceError(f"line {number} {what}: {error}") from None
+            # The library's words quote the file.
+            raise TraceError(f"line {number} {what}: {_printable(str(error))}") from None
     if header is None or revision is None:
         raise TraceError("the file is empty; the first line of a trace says so")
     return Trace(revision, tuple(records), header.started_at, header.title)
 
 
+def _printable(text: str) -> str:
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
+
+
 def _revision(header: _Header) -> Revision:
     if header.ihproto_trace != _VERSION:
         raise ValueError(f"version {header.ihproto_trace} is not known, only {_VERSION}")
+    if header.started_at is not None and header.started_at.tzinfo is None:
+        raise ValueError("started_at has no time zone")
     try:
         return REVISIONS[header.revision]
     except KeyError:
@@ -290,7 +300,7 @@ def _record(line: bytes) -> Record:
 
 
 class Redactor:
-    """Takes credentials out of what is kept.
+    """Takes credentials out of what is kept, also as URLs and JSON write them, and the beginnings of those cut off.
 
     Args:
         secrets: The credentials; empty ones are passed over.
@@ -304,6 +314,13 @@ class Redactor:
         """The text without credentials."""
         for secret in self._secrets:
             text = text.replace(secret, REDACTED)
+        for secret in self._secrets:
+            start = text.find(secret[:_TELLING]) if len(secret) > _TELLING else -1
+            while start >= 0:
+                same = itertools.takewhile(lambda pair: pair[0] == pair[1], zip(text[start:], secret, strict=False))
+                end = start + sum(1 for _ in same)
+                text = text[:start] + REDACTED + text[end:]
+                start = text.find(secret[:_TELLING], start + len(REDACTED))
         return text
 
     def headers(self, headers: Iterable[tuple[bytes, bytes]]) -> tuple[tuple[str, str], ...]:
@@ -322,8 +339,15 @@ class Redactor:
 
     def add(self, secrets: Collection[str]) -> None:
         """Learn of more credentials."""
+        written = {form for secret in filter(None, secrets) for form in _forms(secret)}
         # The longest first: one may be the beginning of another.
-        self._secrets = sorted({*self._secrets, *filter(None, secrets)}, key=len, reverse=True)
+        self._secrets = sorted({*self._secrets, *written}, key=lambda secret: (-len(secret), secret))
+
+
+def _forms(secret: str) -> set[str]:
+    """How a credential may be written: as it is, in a URL, in JSON."""
+    quoted = msgspec.json.encode(secret).decode()[1:-1]
+    return {secret, quote(secret, safe=""), quote_plus(secret), quoted, quoted.replace("/", "\\/")}
 
 
 _SECRET_HEADERS = frozenset({"authorization", "cookie", "set-cookie", "proxy-authorization"})

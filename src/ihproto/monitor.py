@@ -224,11 +224,11 @@ class SessionMonitor:
         trigger = self._rules.trigger_of(message)
         self._note_arrivals(message)
         refusal = self._automaton.step(trigger)
-        if trigger is ClientTrigger.RECEIVE_CLOSE_REFUSED and self._client.state is ClientState.CLOSE_REQUESTED:
-            self._client.step(trigger)
         expected = self._expected_media()
         first = self.contract is None
         found = [refusal, *self._rules.judge(envelope)]
+        if trigger is ClientTrigger.RECEIVE_CLOSE_REFUSED and self.state in (ClientState.OPEN, ClientState.FAILED):
+            self._reopen()
         early: list[Finding] = []
         if isinstance(message, m.SessionReady):
             early = self._observe_ready(message) if first else []
@@ -246,9 +246,18 @@ class SessionMonitor:
             self._ledger.contract = ready
         if self._early_close:
             # The client asked before it might, which is its fault; the server answers all the same.
-            self._automaton.step(ClientTrigger.SEND_SESSION_CLOSE)
-            self._client.step(ClientTrigger.SEND_SESSION_CLOSE)
+            self._ask_for_close()
         return self._rules.config.judge_early(self.revision)
+
+    def _reopen(self) -> None:
+        """Take note that `session.close` was refused: everything is allowed again, unless it was sent twice."""
+        self._client.step(ClientTrigger.RECEIVE_CLOSE_REFUSED)
+        if self._rules.config.asks_for_close:
+            self._ask_for_close()
+
+    def _ask_for_close(self) -> None:
+        self._client.step(ClientTrigger.SEND_SESSION_CLOSE)
+        self._automaton.step(ClientTrigger.SEND_SESSION_CLOSE)
 
     def _note_arrivals(self, message: m.ServerMessage | m.Unknown) -> None:
         """Take note if a message shows that its server had seen something that was sent after `session.close`."""
@@ -289,16 +298,14 @@ class SessionMonitor:
 
     def _observe_session_close(self, message: m.SessionClose) -> Observation:
         state = self.state
-        awaiting = self._client.state is ClientState.AWAITING_READY
-        refusal = self._client.step(ClientTrigger.SEND_SESSION_CLOSE)
-        if refusal is None or awaiting:
-            self._early_close = awaiting
+        refusal = self._client.refuses(ClientTrigger.SEND_SESSION_CLOSE)
+        self._early_close |= self._client.state is ClientState.AWAITING_READY
+        if refusal is None:
             self._segments_before_close = self._ledger.number
             self._close_arrived = False
-            self._automaton.step(ClientTrigger.SEND_SESSION_CLOSE)
-            self._rules.config.note(message)
-        else:
-            self._rules.config.note_broken()
+        # One too many is refused like the one before it, or by itself: either way ih6001 answers it.
+        self._rules.config.note(message)
+        self._ask_for_close()
         return self._blame(Side.CLIENT, refusal, message=message, state=state)
 
     def _observe_segment(self, data: bytes | None, size: int, final: bool) -> Observation:

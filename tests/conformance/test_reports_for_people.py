@@ -52,10 +52,10 @@ C, S = Side.CLIENT, Side.SERVER
         (C, Text("[1]"), "text: JSON, but no object: [1]"),
         (C, Text("hello\n"), "text: not JSON, 6 characters: hello\ufffd"),
         (C, Text('{"a": NaN}'), 'text: not JSON, 10 characters: {"a": NaN}'),
-        (C, Begins("binary", 16_384), "begins: 16,384 bytes of a binary message"),
+        (C, Begins(16_384), "begins: 16,384 bytes of a binary message"),
         (
             C,
-            Begins("binary", 9, Media(0, "SEG-5", "no container")),
+            Begins(9, Media(0, "SEG-5", "no container")),
             "begins: 9 bytes of a binary message, 0.000 s of media, SEG-5: no container",
         ),
         (S, Surplus(1_200), "surplus: 1,200 bytes after the close frame"),

@@ -57,8 +57,8 @@ def summary(record: Record) -> Summary:
             return Summary(f"response {status}", shortened(body, _LINE) if body else "")
         case Text(text):
             return _text(text, record.sender)
-        case Begins(kind, size, media):
-            return Summary("begins", shortened(f"{size:,} bytes of a {kind} message{_media(media)}", _LINE))
+        case Begins(size, media):
+            return Summary("begins", shortened(f"{size:,} bytes of a binary message{_media(media)}", _LINE))
         case Binary(size, _, media):
             kind = "segment" if record.sender is Side.CLIENT else "binary"
             return Summary(kind, shortened(f"{size:,} bytes{_media(media)}", _LINE))

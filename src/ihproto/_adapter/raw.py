@@ -59,6 +59,11 @@ class RawStream:
         """Whether the peer has sent its close frame."""
         return self._frames.peer_closed
 
+    @property
+    def pongs(self) -> tuple[bytes, ...]:
+        """The payloads of the last pongs of the peer, oldest first; see `RawFrames.pongs`."""
+        return tuple(self._frames.pongs)
+
     def now(self) -> float:
         """The present moment on the adapter's clock, in seconds."""
         return self._driver.transport.now()

@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,7 +26,9 @@ from ihproto import (
     Envelope,
     LocalProtocolError,
     RemoteProtocolError,
+    Revision,
     SessionClosed,
+    Side,
 )
 from ihproto.anyio import ClientStream, ConnectOptions, StreamError, connect
 from ihproto.cli.credential import CredentialChoice, choose, credential_options
@@ -34,14 +37,17 @@ from ihproto.cli.output import (
     FAILED,
     INTERRUPTED,
     TERMINATED,
+    USAGE,
     OutputClosed,
     plural,
 )
+from ihproto.cli.tracefile import TraceFile
 from ihproto.cli.view import JsonView, LiveView, View, describe
 from ihproto.messages import ErrorMessage
 from ihproto.revisions import QUALITY_DIMENSIONS
 from ihproto.tokens import STREAM_SCOPE
-from ihproto.wire import Target
+from ihproto.wire import Tapped, Target
+from ihproto_conformance.watcher import Watcher
 
 _INCLUDES = {"overall": INCLUDE_OVERALL, "timeline": INCLUDE_TIMELINE}
 
@@ -126,6 +132,13 @@ class _Pace(_FloatType):
 @click.option("--json", "as_json", is_flag=True, help="Print each event as the line of JSON that arrived.")
 @click.option("--strict", is_flag=True, help="Stop at the first clause that the server must keep and does not.")
 @click.option("--insecure", is_flag=True, help="Allow ws:// to hosts that are not local: the key travels in the open.")
+@click.option(
+    "--trace",
+    "trace_path",
+    type=click.Path(dir_okay=False, writable=True, path_type=Path),
+    metavar="FILE",
+    help="Write a trace of the session, without the key; ihproto conformance trace judges it.",
+)
 def stream(
     url: str,
     files: Sequence[Path],
@@ -144,6 +157,7 @@ def stream(
     as_json: bool,
     strict: bool,
     insecure: bool,
+    trace_path: Path | None,
 ) -> None:
     """Send each FILE as one segment of a session at URL, and show what comes back.
 
@@ -176,12 +190,35 @@ def stream(
         allow_plaintext=insecure,
     )
     job = _Job(files, segment_seconds / pace, view)
+    file = None
+    if trace_path is not None:
+        file = TraceFile(trace_path, spoken, datetime.now(UTC), "ihproto stream")
+        options["tap"] = _Recorder(spoken, file)
 
     def run() -> int:
         with view:
             return anyio.run(job.run, url, choice, options)
 
-    sys.exit(guarded("stream", run))
+    code = guarded("stream", run)
+    if file is not None:
+        file.close()
+        if file.problem is not None:
+            code = say("stream", f"{file.path} cannot be written: {file.problem}", code or USAGE)
+    sys.exit(code)
+
+
+class _Recorder:
+    """Writes what passes to a trace file; to be used as a tap. Times count from the first thing that passes."""
+
+    def __init__(self, revision: Revision, file: TraceFile) -> None:
+        self._revision = revision
+        self._file = file
+        self._watcher: Watcher | None = None
+
+    def __call__(self, sender: Side, event: Tapped, now: float) -> None:
+        if self._watcher is None:
+            self._watcher = Watcher(self._revision, now, on_entry=lambda entry: self._file.write(entry.record))
+        self._watcher(sender, event, now)
 
 
 class _Job:

@@ -217,6 +217,11 @@ class ConfigRules:
         default = self.options.model[0] if self.options.model else None
         return config if config.model is not None else attrs.evolve(config, model=default)
 
+    @property
+    def asks_for_close(self) -> bool:
+        """Whether a `session.close` has had no answer yet (CLS-1)."""
+        return SessionClose() in self._asked
+
     def passes_over_close(self, message: object) -> bool:
         """Tell whether this answers a config that was sent after a `session.close` without an answer."""
         return (
@@ -241,7 +246,7 @@ class ConfigRules:
 
     def judge_closing(self, found: list[Finding]) -> None:
         """Judge `session.closing`: what was asked before it must have been answered before it (CFG-2)."""
-        if SessionClose() not in self._asked:
+        if not self.asks_for_close:
             return
         while self._asked.popleft() != SessionClose():
             what = "a text sent before session.close was answered by neither session.updated nor ih6001"

@@ -78,6 +78,9 @@ class RawLost:
     reason: str
 
 
+#: How many pongs are kept: whoever asks for one remembers which.
+_PONGS = 64
+
 RawEvent: TypeAlias = RawText | RawBytes | RawClose | RawSurplus | RawLost
 
 
@@ -94,6 +97,7 @@ class RawFrames:
     Attributes:
         finished: Whether nothing more will come or go.
         peer_closed: Whether the peer has sent its close frame.
+        pongs: The payloads of the last pongs of the peer, oldest first.
     """
 
     def __init__(self, connection: Connection, *, close_timeout: float) -> None:
@@ -109,6 +113,7 @@ class RawFrames:
         self._out: list[bytes] = []
         self.finished = False
         self.peer_closed = False
+        self.pongs: deque[bytes] = deque(maxlen=_PONGS)
 
     @property
     def closed(self) -> bool:
@@ -176,7 +181,7 @@ class RawFrames:
                 self._events.append(RawSurplus(len(data)))
             return
         end = self._bounds.end_of_close(data)
-        self._receiver.receive_data(data[:end])
+        self._receiver.receive_data(data)
         for event in self._receiver.events():
             match event:
                 case ws.TextMessage():
@@ -186,10 +191,10 @@ class RawFrames:
                 case ws.Ping():
                     if not self.closed:
                         self._out.append(self._sender.send(event.response()))
+                case ws.Pong():
+                    self.pongs.append(bytes(event.payload))
                 case ws.CloseConnection():
                     self._receive_close(event)
-                case _:
-                    pass  # a pong, which nobody asked for
         if end < len(data) and not self.finished:
             self._events.append(RawSurplus(len(data) - end))
 
@@ -235,7 +240,7 @@ class RawFrames:
 class _Bounds:
     """Finds the end of the close frame in a stream of frames (RFC 6455, section 5.2).
 
-    wsproto reads on behind it, and hands out what should not be there as if nothing was wrong.
+    wsproto does not tell what came behind it in one piece with it.
     """
 
     def __init__(self) -> None:

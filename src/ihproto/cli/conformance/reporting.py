@@ -1,4 +1,4 @@
-"""How a judgement is handed out: to the terminal, to files, and as an exit code."""
+"""Reports of the conformance commands: the options that ask for them, writing them, and the exit code."""
 
 from __future__ import annotations
 
@@ -10,114 +10,135 @@ import attrs
 import click
 from rich.console import Console
 
-from ihproto.cli.output import OutputClosed
+from ihproto.cli.outcome import say
+from ihproto.cli.output import PIPE_CLOSED, USAGE
 from ihproto_conformance.expected import ExpectedError, apply, load_expected
-from ihproto_conformance.reports import encode_html, encode_json, encode_junit, render
 from ihproto_conformance.verdict import Report, Severity
 
 C = TypeVar("C", bound=Callable[..., Any])
 
-#: The exit code of a command that could not judge.
-UNJUDGED = 2
-_FILE = click.Path(dir_okay=False, writable=True, path_type=Path)
+
+class _Destination(click.Path):
+    """A file that can be written, as far as that can be known beforehand."""
+
+    def __init__(self) -> None:
+        super().__init__(dir_okay=False, writable=True, path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        path = Path(str(super().convert(value, param, ctx)))
+        if not path.parent.is_dir():
+            self.fail(f"there is no folder {path.parent}", param, ctx)
+        return path
+
+
 _OPTIONS = (
-    click.option("--report-json", type=_FILE, metavar="FILE", help="Write the report as JSON."),
-    click.option("--report-junit", type=_FILE, metavar="FILE", help="Write the report as JUnit XML, for CI."),
-    click.option("--report-html", type=_FILE, metavar="FILE", help="Write the report as one HTML page."),
-    click.option(
-        "--expected-failures",
-        type=click.Path(exists=True, dir_okay=False, path_type=Path),
-        metavar="FILE",
-        help="A TOML file with ids of checks that may fail, and the reasons; one that passes is a failure then.",
-    ),
+    click.option("--report-json", type=_Destination(), metavar="FILE", help="Write the report here as JSON."),
+    click.option("--report-junit", type=_Destination(), metavar="FILE", help="Write the report here as JUnit XML."),
+    click.option("--report-html", type=_Destination(), metavar="FILE", help="Write the report here as a web page."),
     click.option(
         "--fail-on",
         type=click.Choice([severity.value for severity in Severity]),
         default=Severity.FAILURE.value,
         show_default=True,
-        help="The least severity for exit code 1: clauses of level must are failures, should warnings.",
+        help="The least that makes the exit code 1: broken `must`, `should` or assumed rules.",
     ),
-    click.option("--verbose", "-v", is_flag=True, help="Show all evidence, and what passed."),
+    click.option("-v", "--verbose", is_flag=True, help="Show what was passed, and all evidence."),
 )
 
 
 @attrs.frozen
-class Reporting:
-    """What the options say about the report.
+class ReportChoice:
+    """What the options say about reports.
 
     Attributes:
-        files: Where it is to be written, and in which form.
-        expected: The checks that may fail, with the reasons.
+        json: Where to write JSON, None for nowhere.
+        junit: Where to write JUnit XML, None for nowhere.
+        html: Where to write a web page, None for nowhere.
         fail_on: The least severity that makes the verdict `violations`.
-        verbose: Whether to show everything.
+        verbose: Whether to print all there is.
     """
 
-    files: tuple[tuple[Path, Callable[[Report], bytes]], ...]
-    expected: Mapping[str, str]
+    json: Path | None
+    junit: Path | None
+    html: Path | None
     fail_on: Severity
     verbose: bool
 
-    def finish(self, report: Report, chosen: Collection[str]) -> int:
-        """Hand a report out, and return the exit code.
 
-        Args:
-            report: The report.
-            chosen: The ids of the checks that were to be judged.
-
-        Raises:
-            OutputClosed: If nobody reads any more what is printed.
-        """
-        results, stale = apply(report.results, self.expected, chosen)
-        report = attrs.evolve(report, results=results, stale=stale, fail_on=self.fail_on)
-        code = report.verdict.exit_code
-        for path, encode in self.files:
-            try:
-                path.write_bytes(encode(report))
-            except OSError as error:
-                click.echo(f"ihproto conformance: {path} cannot be written: {error.strerror}", err=True)
-                code = max(code, UNJUDGED)
-        try:
-            render(report, Console(highlight=False), verbose=self.verbose)
-        except BrokenPipeError:
-            raise OutputClosed from None
-        return code
-
-
-def reporting_options(command: C) -> C:
-    """Give a command the options for its report; `reporting` makes something of them."""
+def report_options(command: C) -> C:
+    """Give a command the options for reports; `choose_reports` makes something of them."""
     for option in reversed(_OPTIONS):
         command = option(command)
     return command
 
 
-def reporting(
-    known: Collection[str],
-    *,
-    report_json: Path | None,
-    report_junit: Path | None,
-    report_html: Path | None,
-    expected_failures: Path | None,
-    fail_on: str,
-    verbose: bool,
-) -> Reporting:
-    """Make something of the options.
+def choose_reports(
+    report_json: Path | None, report_junit: Path | None, report_html: Path | None, fail_on: str, verbose: bool
+) -> ReportChoice:
+    """What the options of `report_options` say."""
+    return ReportChoice(report_json, report_junit, report_html, Severity(fail_on), verbose)
+
+
+def deliver(command: str, report: Report, choice: ReportChoice) -> int:
+    """Write the reports that were asked for, print the one for the terminal, and return the exit code.
 
     Args:
+        command: The name of the command, for what is said on stderr.
+        report: What was found.
+        choice: What the options say.
+    """
+    from ihproto_conformance.reports import encode_html, encode_json, encode_junit, render
+
+    code = report.verdict.exit_code
+    for path, encode in ((choice.json, encode_json), (choice.junit, encode_junit), (choice.html, encode_html)):
+        if path is None:
+            continue
+        try:
+            path.write_bytes(encode(report))
+        except OSError as error:
+            code = say(command, f"{path} cannot be written: {error.strerror}", USAGE)
+    try:
+        render(report, Console(highlight=False), verbose=choice.verbose)
+    except (BrokenPipeError, SystemExit):
+        # Rich leaves the program when the pipe is closed.
+        return PIPE_CLOSED
+    return code
+
+
+def expected_option(command: C) -> C:
+    """Give a command the option for the list of checks that may fail; `load` makes something of it."""
+    option = click.option(
+        "--expected-failures",
+        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        metavar="FILE",
+        help="A TOML file with ids of checks that may fail, and the reasons; one that passes is a failure then.",
+    )
+    return option(command)
+
+
+def load(path: Path | None, known: Collection[str]) -> Mapping[str, str]:
+    """The list of checks that may fail, by their ids, with the reasons.
+
+    Args:
+        path: The file, None for an empty list.
         known: The ids of all checks that there are.
-        report_json: Where to write JSON.
-        report_junit: Where to write JUnit XML.
-        report_html: Where to write HTML.
-        expected_failures: The list of checks that may fail.
-        fail_on: The least severity for exit code 1.
-        verbose: Whether to show everything.
 
     Raises:
-        click.UsageError: If the list of expected failures cannot be used.
+        click.UsageError: If the file cannot be used.
     """
-    wanted = ((report_json, encode_json), (report_junit, encode_junit), (report_html, encode_html))
     try:
-        expected = load_expected(expected_failures, known) if expected_failures is not None else {}
+        return load_expected(path, known) if path is not None else {}
     except ExpectedError as error:
         raise click.UsageError(str(error)) from None
-    files = tuple((path, encode) for path, encode in wanted if path is not None)
-    return Reporting(files, expected, Severity(fail_on), verbose)
+
+
+def forgive(report: Report, expected: Mapping[str, str], chosen: Collection[str]) -> Report:
+    """The report with the expected failures marked, and those that did not come.
+
+    Args:
+        report: What was found.
+        expected: Ids and reasons.
+        chosen: The ids of the checks that were to be judged.
+    """
+    results, stale = apply(report.results, expected, chosen)
+    return attrs.evolve(report, results=results, stale=stale)

@@ -18,10 +18,10 @@ from rich.status import Status as Spinner
 
 from ihproto import REVISIONS, V1, MediaScanner, Revision, SegmentFault, __version__
 from ihproto.anyio import TokenSource
-from ihproto.cli.conformance.reporting import UNJUDGED, Reporting, reporting, reporting_options
+from ihproto.cli.conformance.reporting import choose_reports, deliver, expected_option, forgive, load, report_options
 from ihproto.cli.credential import CredentialChoice, choose, credential_options
 from ihproto.cli.outcome import guarded, say
-from ihproto.cli.output import INTERRUPTED, TERMINATED, plural
+from ihproto.cli.output import INTERRUPTED, TERMINATED, UNREACHABLE, USAGE, plural
 from ihproto.tokens import STREAM_SCOPE
 from ihproto.wire import Target
 from ihproto_conformance import samples
@@ -35,6 +35,8 @@ from ihproto_conformance.server import (
     server_checks,
 )
 from ihproto_conformance.verdict import Report, Result
+
+_COMMAND = "conformance server"
 
 
 @click.command()
@@ -92,7 +94,8 @@ from ihproto_conformance.verdict import Report, Result
     "--bound-token-env", metavar="NAME", help="The variable with a client token that is bound to origins (HS-14)."
 )
 @click.option("--insecure", is_flag=True, help="Allow ws:// to hosts that are not local: the key travels in the open.")
-@reporting_options
+@expected_option
+@report_options
 def server(
     url: str,
     key: str | None,
@@ -111,7 +114,8 @@ def server(
     unscoped_key_env: str | None,
     bound_token_env: str | None,
     insecure: bool,
-    **report: Any,
+    expected_failures: Path | None,
+    **reports: Any,
 ) -> None:
     """Judge the server at URL by the clauses that hold in its revision.
 
@@ -144,26 +148,23 @@ def server(
     checks = server_checks(target, selection)
     if not checks:
         raise click.UsageError("nothing is left to check; 'ihproto conformance list' names what there is")
-    everything = server_checks(target, Selection(full=True))
-    out = reporting({check.id for check in everything}, **report)
+    expected = load(expected_failures, [check.id for check in server_checks(target, Selection(full=True))])
+    reporting = choose_reports(**reports)
     _announce(target, selection)
     job = _Job(target, selection, jobs, choice)
 
     def run() -> int:
-        return _finish(job, out, {check.id for check in checks})
+        report = anyio.run(job.run)
+        if job.interrupted is not None:
+            code = TERMINATED if job.interrupted is signal.SIGTERM else INTERRUPTED
+            return say(_COMMAND, "interrupted; nothing is judged", code)
+        assert report is not None
+        report = attrs.evolve(report, fail_on=reporting.fail_on)
+        return deliver(_COMMAND, forgive(report, expected, [check.id for check in checks]), reporting)
 
-    code = guarded("conformance server", run)
-    # A server that cannot be reached is one that cannot be judged.
-    sys.exit(UNJUDGED if code == 3 else code)
-
-
-def _finish(job: _Job, out: Reporting, chosen: set[str]) -> int:
-    report = anyio.run(job.run)
-    if job.interrupted is not None:
-        code = TERMINATED if job.interrupted is signal.SIGTERM else INTERRUPTED
-        return say("conformance server", "interrupted; nothing is judged", code)
-    assert report is not None
-    return out.finish(report, chosen)
+    code = guarded(_COMMAND, run)
+    # Who issues the tokens cannot be reached: then nothing can be judged.
+    sys.exit(USAGE if code == UNREACHABLE else code)
 
 
 def _from_environment(name: str | None) -> str | None:
