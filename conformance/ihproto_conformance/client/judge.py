@@ -271,8 +271,12 @@ async def judge_client(
         started_at=started_at,
         seconds=anyio.current_time() - began,
         version=__version__,
-        results=_merged([*(result for each in played for result in each.results)])
-        + tuple(passive_results(choice.revision, Subject.CLIENT, sessions)),
+        results=_merged(
+            [
+                *(result for each in played for result in each.results),
+                *passive_results(choice.revision, Subject.CLIENT, sessions),
+            ]
+        ),
         sessions=tuple(sessions),
         unjudged=_unjudged([each.run for each in played]),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from ihproto.cli.conformance.client import client
 from ihproto.cli.conformance.listing import list_checks
 from ihproto.cli.conformance.server import server
 
@@ -23,5 +24,6 @@ def conformance() -> None:
     """  # noqa: D301
 
 
+conformance.add_command(client)
 conformance.add_command(list_checks)
 conformance.add_command(server)
