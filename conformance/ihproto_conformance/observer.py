@@ -40,7 +40,8 @@ from ihproto_conformance.trace import (
 )
 from ihproto_conformance.verdict import Entry
 
-_HANDSHAKE = "CONNECTING"
+#: The state in which the upgrade is: there is no session yet.
+HANDSHAKE = "CONNECTING"
 #: How long after a close frame it has certainly arrived, in seconds: from then on its answer is due (CLS-3).
 _ARRIVAL = 5.0
 
@@ -111,11 +112,7 @@ class Observer:
         self._asked = read_query(self.revision, parse_qsl(query, keep_blank_values=True))
         self._subprotocols = subprotocols
         passed = Request(self._redactor.text(target), self._redactor.headers(headers), credential)
-        found = []
-        if credential is None:
-            what = "the upgrade request holds no credential in any of the three forms"
-            found.append(Violation(clause("HS-2"), Side.CLIENT, _HANDSHAKE, what))
-        return self._note(now, Side.CLIENT, passed, found)
+        return self._note(now, Side.CLIENT, passed, judge_request(passed))
 
     def accepted(self, now: float, event: UpgradeAccepted) -> Entry:
         """Take note that the server accepted the upgrade; from now on messages pass."""
@@ -129,7 +126,7 @@ class Observer:
         if event.subprotocol is not None:
             headers.append((b"sec-websocket-protocol", event.subprotocol.encode("latin-1")))
         found = [
-            Violation(finding.clause, Side.SERVER, _HANDSHAKE, finding.what)
+            Violation(finding.clause, Side.SERVER, HANDSHAKE, finding.what)
             for finding in judge_answer(self._subprotocols, event.subprotocol, event.correlation_id)
         ]
         return self._note(now, Side.SERVER, Response(101, self._redactor.headers(headers)), found)
@@ -230,6 +227,14 @@ class Observer:
     def _monitor(self) -> SessionMonitor:
         assert self.monitor is not None, "messages pass after the upgrade"
         return self.monitor
+
+
+def judge_request(request: Request) -> list[Violation]:
+    """Judge an upgrade request (HS-2)."""
+    if request.credential is not None:
+        return []
+    what = "the upgrade request holds no credential in any of the three forms"
+    return [Violation(clause("HS-2"), Side.CLIENT, HANDSHAKE, what)]
 
 
 class _Binary:

@@ -14,7 +14,8 @@ from anyio.streams.stapled import MultiListener
 from wire.raw import CLOSE, KEY, PONG, TEXT, close_payload, envelope, frame
 
 from ihproto import SessionClosed
-from ihproto.anyio import ConnectError
+from ihproto.anyio import ConnectError, ServerStream
+from ihproto.wire import RawClose
 
 
 def test_a_close_and_an_iteration_take_turns_when_something_arrives_that_is_no_event(run: Run) -> None:
@@ -95,5 +96,35 @@ def test_an_address_that_refuses_is_told_in_the_same_words_by_both_adapters(run:
         with pytest.raises(ConnectError, match=r"^127\.0\.0\.1:1 cannot be reached: Connection refused$"):
             async with face.connect("ws://127.0.0.1:1", KEY):
                 pass
+
+    run(body)
+
+
+def test_a_task_that_reads_is_told_when_another_one_has_brought_the_end_about(run: Run) -> None:
+    """Otherwise it would wait for the client, which waits for the server to end the connection."""
+
+    async def body(face: Face) -> None:
+        over = anyio.Event()
+
+        async def handle(stream: ServerStream) -> None:
+            raw = await stream.accept_raw()
+            asked = anyio.Event()
+
+            async def read() -> None:
+                async for event in raw:
+                    if isinstance(event, RawClose):
+                        asked.set()
+                over.set()
+
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(read)
+                await asked.wait()
+                await anyio.wait_all_tasks_blocked()
+                await raw.close()
+
+        async with face.serve(handle) as server, raw_client(server.port) as peer:
+            await peer.ask()
+            await peer.close_as_client()
+            await over.wait()
 
     run(body)

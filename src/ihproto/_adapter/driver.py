@@ -197,5 +197,8 @@ class Driver(Generic[W]):
             raise PeerStalled(f"the peer has not taken our bytes for {self._send_timeout:g} s{self._cure}")
 
     def _deadline(self) -> float:
+        if self.wire.finished:
+            # Nothing more will come: whoever waits for it, while another task has brought the end about, is to know.
+            return self.transport.now()
         moment = self.wire.next_timeout()
         return float("inf") if moment is None else moment
