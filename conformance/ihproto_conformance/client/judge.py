@@ -274,7 +274,7 @@ async def judge_client(
         results=_merged(
             [
                 *(result for each in played for result in each.results),
-                *passive_results(choice.revision, Subject.CLIENT, sessions),
+                *_watched(choice.revision, sessions),
             ]
         ),
         sessions=tuple(sessions),
@@ -301,6 +301,13 @@ def _logs(scenario: Scenario, run: Run, before: int) -> list[SessionLog]:
         )
         for visit in run.visits
     ]
+
+
+def _watched(revision: Revision, sessions: Sequence[SessionLog]) -> list[Result]:
+    """What became of the checks that look at every session."""
+    names = tuple(dict.fromkeys(session.scenario for session in sessions))
+    results = passive_results(revision, Subject.CLIENT, sessions)
+    return [attrs.evolve(result, scenarios=names) for result in results]
 
 
 def _merged(results: Sequence[Result]) -> tuple[Result, ...]:
