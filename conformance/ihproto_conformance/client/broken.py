@@ -216,7 +216,7 @@ class _DropsAtUnknownSignals(RawClient):
 # -- the beginning ----------------------------------------------------------------------------------
 
 
-@_breaks("RDY-3")
+@_breaks("RDY-4")
 class _SendsAfterRefusal(RawClient):
     """Sends a segment after the error that refused its session."""
 
@@ -518,8 +518,8 @@ class _StaysWhenAllIsOver(RawClient):
 class _AnswersNoPings(RawClient):
     """Does not answer pings."""
 
-    def dial(self) -> anyio.abc.ByteStream:
-        return _WithoutPongs(super().dial())
+    async def dial(self) -> anyio.abc.ByteStream:
+        return _WithoutPongs(await super().dial())
 
 
 class _WithoutPongs(anyio.abc.ByteStream):

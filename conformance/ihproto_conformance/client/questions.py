@@ -212,9 +212,9 @@ def anew(run: Run) -> Answer:
     return _judged(int(cut), faults, _blocked("the client was gone before its connection was cut"))
 
 
-@_question("RDY-3.sends-no-media", "A client that was refused by an error sends no media")
+@_question("RDY-4.silent-when-refused", "A client that was refused by an error sends no media")
 def refused(run: Run) -> Answer:
-    """RDY-3."""
+    """RDY-4."""
     faults = []
     seen = 0
     for visit in run.sessions:

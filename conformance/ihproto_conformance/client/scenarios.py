@@ -1,6 +1,7 @@
 """The scenarios that are played to a client: what the judging server does, and what is asked about it afterwards.
 
-In all that a scenario does not mention, the server behaves like a real one, and takes any bytes for segments; what they are is for the record.
+In all that a scenario does not mention, the server behaves like a real one. It takes any bytes for segments: what they
+are is for the record.
 """
 
 from __future__ import annotations
