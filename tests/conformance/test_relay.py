@@ -213,7 +213,7 @@ def test_a_server_that_takes_nothing_holds_the_client_up() -> None:
     async def body() -> None:
         async with (
             raw_server(script) as url,
-            Relay(url, make_scanner=None) as relay,
+            Relay(url, make_scanner=None, options={"shutdown_timeout": 0.05}) as relay,
             connect_raw(relay.url, credential=CREDENTIAL) as client,
             anyio.create_task_group() as tasks,
         ):
