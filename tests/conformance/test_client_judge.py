@@ -312,9 +312,10 @@ def test_credentials_show_nowhere() -> None:
     text = encode_json(report).decode() + repr(played)
     assert "ih_live_somebody_elses" not in text
     assert not any(each.run.key in text for each in played)
-    report, played = judge_variant(named("pair-reversed"))
-    text = encode_json(report).decode()
-    assert not any(each.run.key in text for each in played)
+    for name in ("pair-reversed", "another-bare-credential", "pair-with-another"):
+        report, played = judge_variant(named(name), Choice(V1, (SCENARIOS["plain"],)))
+        text = encode_json(report).decode()
+        assert "ih_live_" not in text
 
 
 def test_several_scenarios_at_once_come_to_the_same() -> None:
@@ -340,6 +341,35 @@ def test_several_scenarios_at_once_come_to_the_same() -> None:
         return anyio.run(main, jobs, backend="trio", backend_options={"clock": clock})
 
     assert run(4) == run(1)
+
+
+def test_a_session_that_is_left_open_is_told_from_one_that_was_dropped() -> None:
+    for name, words in (
+        ("never-ends", "had not ended the session when its 60 s were over"),
+        ("leaves-without-a-word", "dropped"),
+    ):
+        report, _ = judge_variant(named(name), Choice(V1, (SCENARIOS["plain"],)))
+        (evidence,) = result_of(report, "CLS-1.ends-the-session").evidence
+        assert words in evidence.what
+
+
+def test_a_key_in_the_path_does_not_show() -> None:
+    class Tells(RawClient):
+        def __init__(self, *args: Any) -> None:
+            super().__init__(*args)
+            self.path = f"/v1/{self.key}/analyze"
+
+    report = judge_class(Tells, "plain")
+    (evidence,) = result_of(report, "HS-1.path").evidence
+    assert "'/v1/[redacted]/analyze'" in evidence.what
+
+
+def test_a_fault_of_a_client_in_this_process_is_raised() -> None:
+    async def fails(invitation: Invitation, dial: Dial) -> Exit:
+        raise RuntimeError("the client is wrong")
+
+    with pytest.raises(RuntimeError, match="the client is wrong"):
+        judge(fails, "plain", "drain")
 
 
 def test_a_fault_of_the_judge_is_raised() -> None:

@@ -112,6 +112,22 @@ class _NotAlone(RawClient):
         return RawConnectOptions(credential=Credential(self.key, CredentialForm.SUBPROTOCOL), subprotocols=["chat"])
 
 
+@_breaks("HS-3")
+class _AnotherBareCredential(RawClient):
+    """Offers another credential than the one that it was given."""
+
+    def options(self) -> RawConnectOptions:
+        return RawConnectOptions(credential=Credential("ih_live_somebody_elses", CredentialForm.SUBPROTOCOL))
+
+
+@_breaks("HS-4")
+class _PairWithAnother(RawClient):
+    """Offers access_token with another credential than the one that it was given."""
+
+    def options(self) -> RawConnectOptions:
+        return RawConnectOptions(credential=Credential("ih_live_somebody_elses", CredentialForm.PAIR))
+
+
 @_breaks("HS-4")
 class _PairReversed(RawClient):
     """Offers access_token behind its credential."""
