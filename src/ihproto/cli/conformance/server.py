@@ -25,6 +25,7 @@ from ihproto_conformance import samples
 from ihproto_conformance.samples import Sample
 from ihproto_conformance.server import (
     Cost,
+    KeyPair,
     Selection,
     ServerUnderTest,
     judge_server,
@@ -90,6 +91,9 @@ _COMMAND = "conformance server"
 @click.option(
     "--bound-token-env", metavar="NAME", help="The variable with a client token that is bound to origins (HS-14)."
 )
+@click.option("--http", is_flag=True, help="Judge the HTTP endpoints of the same service too: tokens, uploads, jobs.")
+@click.option("--pair-id", metavar="ID", help="The id of a key pair to be exchanged for tokens, with --http (AUT-1).")
+@click.option("--pair-secret-env", metavar="NAME", help="The variable with the secret of that key pair.")
 @click.option("--insecure", is_flag=True, help="Allow ws:// to hosts that are not local: the key travels in the open.")
 @expected_option
 @report_options
@@ -110,6 +114,9 @@ def server(
     longest_wait: float,
     unscoped_key_env: str | None,
     bound_token_env: str | None,
+    http: bool,
+    pair_id: str | None,
+    pair_secret_env: str | None,
     insecure: bool,
     expected_failures: Path | None,
     **reports: Any,
@@ -137,6 +144,8 @@ def server(
         media=_media(media, spoken),
         unscoped_key=_from_environment(unscoped_key_env),
         bound_token=_from_environment(bound_token_env),
+        http=http,
+        key_pair=_pair(pair_id, _from_environment(pair_secret_env)),
         patience=patience,
         longest_wait=longest_wait,
         allow_plaintext=insecure,
@@ -169,6 +178,12 @@ def server(
     code = guarded(_COMMAND, run)
     # Who issues the tokens cannot be reached: then nothing can be judged.
     sys.exit(USAGE if code == UNREACHABLE else code)
+
+
+def _pair(key_id: str | None, secret: str | None) -> KeyPair | None:
+    if (key_id is None) is not (secret is None):
+        raise click.UsageError("a key pair has an id and a secret: pass --pair-id and --pair-secret-env")
+    return KeyPair(key_id, secret) if key_id is not None and secret is not None else None
 
 
 def _from_environment(name: str | None) -> str | None:
