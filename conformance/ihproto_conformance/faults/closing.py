@@ -61,7 +61,7 @@ def _drags_on(passed: Passed, talk: Talk) -> Iterable[Act]:
 
 
 def _late_media_refused(passed: Passed, talk: Talk) -> Iterable[Act]:
-    if isinstance(passed, RawBytes) and talk.notes.get("ended"):
+    if isinstance(passed, RawBytes) and {"type": "session.close"} in talk.asked:
         fields = {"code": "ih6001", "message": "too late", "link": None, "segment": talk.segments}
         return (write(another(talk.said[-1], "error", **fields)),)
     return (Forward(passed),)

@@ -10,7 +10,7 @@ from ihproto_conformance.verdict import Check
 EARLY = Check("RDY-4.early-config", "A config that was sent before session.ready arrived is confirmed")
 CONFIRMED = Check("CFG-2.confirmed", "A config is confirmed by session.updated")
 AGAIN = Check("CFG-1.again", "A config can be sent again, any number of times")
-SECTIONS = Check("CFG-3.sections", "Each section that the contract offers can be included alone")
+SECTIONS = Check("CFG-3.sections", "The sections that the contract offers can be included, together and alone")
 REPLACES = Check("CFG-4.replaces", "A config without include switches every section off")
 UNKNOWN_VALUE = Check("CFG-5.unknown-value", "An unknown value of include is passed over")
 NOT_JSON = Check("CFG-5.not-json", "A text that is not JSON is answered by ih6001")
@@ -62,9 +62,10 @@ async def config(exam: Exam) -> None:
     """Send configs, and look at what is said to be in force after each."""
     async with exam.open("session config") as probe:
         await _begin(exam, probe)
-        for section in probe.contract.supported_session_config_options.include:
-            await probe.config(include=[section])
-            await _confirmed(exam, probe, SECTIONS, {section})
+        offered = probe.contract.supported_session_config_options.include
+        for sections in (offered, *([section] for section in offered)):
+            await probe.config(include=list(sections))
+            await _confirmed(exam, probe, SECTIONS, set(sections))
         await probe.config(include=[INCLUDE_OVERALL])
         await _confirmed(exam, probe, REPLACES, {INCLUDE_OVERALL})
         await probe.config()

@@ -15,9 +15,9 @@ from ihproto_conformance.verdict import Evidence, Result, Status
 
 #: Clauses that cannot be judged in a session in which one of the clauses behind them was broken.
 CONSEQUENCES: Mapping[str, tuple[str, ...]] = {
-    # An error that cannot be read is the answer to some text.
-    "CFG-2": ("ERR-1",),
-    "CFG-5": ("ERR-1", "CFG-2"),
+    # An error that cannot be read, or is another than it should be, is the answer to some text.
+    "CFG-2": ("ERR-1", "CFG-5"),
+    "CFG-5": ("ERR-1",),
     # What is to be scored is what was confirmed.
     "CFG-4": ("CFG-2",),
     "CQI-1": ("CFG-2",),

@@ -152,6 +152,7 @@ class Probe:
     Attributes:
         number: Its number in the report.
         heard: The texts of the server that could be read, in order.
+        unreadable: What was wrong with those that could not be read.
         ended: How the server ended it, None while it has not.
         over: Set when nothing more can come.
         observer: Who watches it.
@@ -176,7 +177,7 @@ class Probe:
         self._spend = spend
         self._codec = Codec(observer.revision)
         self._position = 0
-        self._unreadable: list[str] = []
+        self.unreadable: list[str] = []
         self._disregarded = 0
         self._news = anyio.Event()
         self.over = anyio.Event()
@@ -302,7 +303,7 @@ class Probe:
                 try:
                     envelope = self._codec.decode_server(text)
                 except MalformedMessage as error:
-                    self._unreadable.append(error.finding.what)
+                    self.unreadable.append(error.finding.what)
                     return
                 self.heard.append(Heard(envelope, record, entry.record.time))
             case RawClose(code):
@@ -326,8 +327,8 @@ class Probe:
         """
         heard = await self._next(match, self._patience if within is None else within)
         if heard is None:
-            self.expect_readable()
-        self._disregarded = len(self._unreadable)
+            self._expect_readable()
+        self._disregarded = len(self.unreadable)
         return heard
 
     async def _next(self, match: Callable[[Envelope], bool], within: float) -> Heard | None:
@@ -343,14 +344,14 @@ class Probe:
                 await self._news.wait()
         return None
 
-    def expect_readable(self) -> None:
+    def _expect_readable(self) -> None:
         """See that all messages since the last one that was waited for can be read.
 
         Raises:
             Unreadable: If there is one that cannot.
         """
-        if len(self._unreadable) > self._disregarded:
-            raise Unreadable(f"a message came that cannot be read: {self._unreadable[-1]}")
+        if len(self.unreadable) > self._disregarded:
+            raise Unreadable(f"a message came that cannot be read: {self.unreadable[-1]}")
 
     async def wait_for(self, *kinds: type[Any], within: float | None = None) -> Heard | None:
         """The next message of some kinds, or None; see `wait`."""

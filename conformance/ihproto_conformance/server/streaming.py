@@ -115,14 +115,15 @@ def _look_for_refusals(exam: Exam, probe: Probe, check: Check) -> bool:
 
 
 def _look_at_quality(exam: Exam, probe: Probe, confirmed: bool, accepted: bool) -> None:
-    probe.expect_readable()
     updates = probe.messages(ConversationQualityUpdated)
     _look_for_haste(exam, probe, updates)
     if not confirmed:
         for check in (QUALITY, NOTHING):
             exam.blocked(check, "the config with both sections was not confirmed", probe)
         return
-    if not accepted:
+    if not updates and probe.unreadable:
+        exam.blocked(QUALITY, f"a message came that cannot be read: {probe.unreadable[-1]}", probe)
+    elif not accepted:
         exam.unseen(QUALITY, "a segment was refused, so nobody can tell how much media counts")
     elif probe.media_seconds < _ENOUGH:
         exam.unseen(QUALITY, f"{probe.media_seconds:.1f} s of media are less than a cadence period")
@@ -143,7 +144,8 @@ def _look_for_haste(exam: Exam, probe: Probe, updates: list[Heard]) -> None:
         message = heard.envelope.message
         ends = [entry.end for entry in getattr(message, "timeline", None) or ()]
         sent = probe.media_before(heard)
-        if ends and max(ends) > sent + _TOLERANCE:
+        # Times that lie beyond all of the media are another fault (SEG-9).
+        if ends and sent + _TOLERANCE < max(ends) <= probe.media_seconds + _TOLERANCE:
             what = f"the period to {max(ends):g} s was reported when {sent:.1f} s of media were sent"
             exam.failed(NOT_EARLY, what, probe, heard)
             return
@@ -204,19 +206,22 @@ async def kept_config(exam: Exam) -> None:
             raise Missing("the config was not confirmed")
         for sample in exam.target.media:
             await probe.segment(sample)
-        await probe.wait_for(ConversationQualityUpdated)
+        first = await probe.wait_for(ConversationQualityUpdated)
         before = probe.media_seconds
         await probe.say('{"ihproto_conformance":true}')
         await probe.wait_error()
         for sample in exam.target.media[:half]:
             await probe.segment(sample)
         later = await probe.wait_for(ConversationQualityUpdated)
-        _look_at_kept(exam, probe, later, before)
-        confirmed = await _configure(probe, INCLUDE_OVERALL)
-        if probe.ended is None:
-            exam.check(LATER, confirmed, "a config in the midst of media was not confirmed", probe)
+        if first is None:
+            exam.unseen(KEPT, "no conversation quality came before the text that was refused")
         else:
-            exam.unseen(LATER, "the session was over before")
+            _look_at_kept(exam, probe, later, before)
+        confirmed = await _configure(probe, INCLUDE_OVERALL)
+        if not confirmed and (probe.ended is not None or _media_errors(probe)):
+            exam.unseen(LATER, "the session was over, or the server had trouble, before")
+        else:
+            exam.check(LATER, confirmed, "a config in the midst of media was not confirmed", probe)
         await _configure(probe, INCLUDE_TIMELINE)
         for sample in exam.target.media[half:]:
             await probe.segment(sample)
@@ -227,9 +232,8 @@ async def kept_config(exam: Exam) -> None:
 
 
 def _look_at_kept(exam: Exam, probe: Probe, later: Heard | None, before: float) -> None:
-    refused = [heard for heard in probe.messages(Error) if _is_about_media(heard.envelope.message)]
     due = any(before < 10 * period and 10 * period + 3 <= probe.media_seconds for period in range(1, 1000))
-    if refused:
+    if _media_errors(probe):
         exam.unseen(KEPT, "the server had an error to say about the media")
     elif later is None and not due:
         exam.unseen(KEPT, "no cadence period was over after the text that was refused")
@@ -237,5 +241,7 @@ def _look_at_kept(exam: Exam, probe: Probe, later: Heard | None, before: float) 
         exam.check(KEPT, later is not None, "conversation quality came no more after a text that was refused", probe)
 
 
-def _is_about_media(message: object) -> bool:
-    return isinstance(message, Error) and (message.segment is not None or message.code != "ih6001")
+def _media_errors(probe: Probe) -> list[Error]:
+    """The errors that are not about a text of the client."""
+    errors = [heard.envelope.message for heard in probe.messages(Error)]
+    return [each for each in errors if isinstance(each, Error) and (each.segment is not None or each.code != "ih6001")]
