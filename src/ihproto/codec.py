@@ -8,6 +8,7 @@ repeats a value of the text in an error, only keys and types: a value may be a s
 from __future__ import annotations
 
 import math
+import re
 from typing import Any, TypeVar
 
 import attrs
@@ -18,6 +19,9 @@ from ihproto.clauses import clause
 from ihproto.errors import Finding, MalformedMessage
 from ihproto.revisions import V1, Revision
 
+#: Where a set of scores stands in a message, in the words of the library, and the clause that gives its shape.
+_IN_SCORES = re.compile(r"missing required field .*\.(overall|values)`$|\.(overall|values)\.\w+`$")
+_SCORES_CLAUSE = "CQI-5"
 _CLOSE_TYPE = "session.close"
 _CLOSE_TEXT = '{"type":"session.close"}'
 
@@ -101,16 +105,17 @@ class Codec:
             try:
                 message: m.ServerMessage = decoder.decode(body)
             except (msgspec.DecodeError, RecursionError) as error:
-                found.append(_malformed(self._clause_of(cls), error, self._root, type_))
+                found.append(self._malformed(cls, error))
             else:
                 return message
         # Of several shapes it was meant to be the one of which most is right.
         raise max(found, key=lambda error: len(error.finding.path or ""))
 
-    def _clause_of(self, cls: type[m.ServerMessage]) -> str:
-        """The clause that gives the shape of a message in this revision."""
-        holds = self.revision.id in clause(cls.clause_id).revisions
-        return cls.clause_id if holds else self.revision.framing.clause_id
+    def _malformed(self, cls: type[m.ServerMessage], error: Exception) -> MalformedMessage:
+        """What is wrong, by the clause that gives the shape of the message, or of the scores in it, in this revision."""
+        clause_id = _SCORES_CLAUSE if _IN_SCORES.search(str(error)) else cls.clause_id
+        holds = self.revision.id in clause(clause_id).revisions
+        return _malformed(clause_id if holds else self.revision.framing.clause_id, error, self._root, cls.type)
 
     def encode_server(self, message: m.ServerMessage, *, timestamp: str, correlation_id: str) -> str:
         """Encode what a server says, in the framing of the revision (ENV-1, STS-1).

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from ihproto.wire import RawClose, RawText
+from ihproto.wire import RawBytes, RawClose, RawText
 from ihproto_conformance.faults.blocks import (
     Instead,
     Message,
+    another,
     change,
     close_with,
     closes,
@@ -19,8 +20,9 @@ from ihproto_conformance.faults.blocks import (
     says,
     stay_open,
     withhold,
+    write,
 )
-from ihproto_conformance.faults.fault import Act, Behaviour, Drop, Fault, Forward, Passed, Pause, Say, Talk, Verbatim
+from ihproto_conformance.faults.fault import Act, Behaviour, Drop, Fault, Forward, Later, Passed, Pause, Say, Talk, Verbatim
 
 _MESSAGE_FRAME = b"\x81\x04more"
 
@@ -48,6 +50,23 @@ def _takes_late_media(message: Message, talk: Talk) -> Instead:
         yield message
 
 
+def _drags_on(passed: Passed, talk: Talk) -> Iterable[Act]:
+    """Say the end long after it was due."""
+    if isinstance(passed, RawText) and kind(talk.said[-1]) == "session.ended":
+        talk.notes["ended"] = True
+        return (Later(100, (Say(passed), Say(RawClose(1000)))),)
+    if isinstance(passed, RawClose) and talk.notes.get("ended"):
+        return (Forward(RawClose(passed.code)),)
+    return (Say(passed),)
+
+
+def _late_media_refused(passed: Passed, talk: Talk) -> Iterable[Act]:
+    if isinstance(passed, RawBytes) and {"type": "session.close"} in talk.asked:
+        fields = {"code": "ih6001", "message": "too late", "link": None, "segment": talk.segments}
+        return (write(another(talk.said[-1], "error", **fields)),)
+    return (Forward(passed),)
+
+
 FAULTS = (
     Fault("CLS-1.no-closing", "Ends gracefully without session.closing", withhold("session.closing")),
     Fault("CLS-1.closing-twice", "Says session.closing twice", repeat("session.closing")),
@@ -62,7 +81,7 @@ FAULTS = (
     Fault(
         "CLS-1.drags-on",
         "Takes longer for the drain than it said",
-        says("session.ended", lambda message, talk: (Pause(100), message)),
+        Behaviour(server=_drags_on, client=_late_media_refused),
     ),
     Fault("CLS-1.at-once", "Closes at once where a graceful close is asked for", _at_close(Forward(RawClose(1000)))),
     Fault("CLS-1.unknown", "Does not know session.close", _at_close(Forward(RawText('{"unknown":1}')))),

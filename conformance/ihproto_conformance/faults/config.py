@@ -50,7 +50,8 @@ def _remembers(config: Message, talk: Talk) -> Message | None:
 
 
 def _adds(config: Message, talk: Talk) -> Message | None:
-    include = config.get("include")
+    """Add what is included to what was, but for a config that includes nothing."""
+    include = config.get("include", [])
     if not isinstance(include, list):
         return None
     talk.notes["include"] = [*dict.fromkeys([*talk.notes.get("include", []), *include])] if include else []
@@ -133,7 +134,7 @@ FAULTS = (
     Fault(
         "CFG-3.one-at-a-time",
         "Refuses a config with both sections",
-        _refuses(lambda config, talk: len(config.get("include", ())) == 2),
+        _refuses(lambda config, talk: set(config.get("include", ())) >= set(_SECTIONS)),
     ),
     Fault("CFG-4.keeps", "Leaves the sections as they were where a config has no include", rewrite(_remembers)),
     Fault("CFG-4.adds", "Adds each include to the ones before", rewrite(_adds)),
@@ -181,5 +182,5 @@ FAULTS = (
         "Gives feedback that no goal dimensions ask for",
         follow("engagement.updated", ("feedback.generated", {"feedback": "Smile."})),
     ),
-    Fault("CFG-7.takes-model", "Takes a model where there is none to choose", _without("model"), ("v1",)),
+    Fault("CFG-7.takes-model", "Takes a model where there is none to choose", _without("model"), ("v1",), also=("CFG-5",)),
 )

@@ -94,7 +94,7 @@ def _without(*names: str) -> Behaviour:
 
 
 def _link(change: Callable[[str], str]) -> Behaviour:
-    return body(lambda error: json.dumps({**error, "link": change(error["link"])}).encode())
+    return body(lambda error: json.dumps({**error, "link": change(error["link"] or "")}).encode())
 
 
 def _admit_then_refuse() -> Behaviour:

@@ -13,6 +13,7 @@ from ihproto_conformance.faults.blocks import (
     error,
     follow,
     hears_segments,
+    kind,
     says,
     withhold,
 )
@@ -48,14 +49,23 @@ def _begins(message: Message, talk: Talk) -> bool:
 
 
 def _headers_only(segment: bytes, talk: Talk) -> Iterable[Act] | None:
-    """Refuse whatever has no header of its own."""
+    """Refuse whatever carries on from an earlier header."""
+    if segment.startswith(_EBML) or not talk.notes.get("header"):
+        talk.notes["header"] = segment.startswith(_EBML)
+        return None
     # A message of 0 bytes is refused as well, and uses up its number.
-    return None if segment.startswith(_EBML) or not segment else _NOTHING
+    return _NOTHING if segment else None
 
 
 def _one_header(segment: bytes, talk: Talk) -> Iterable[Act] | None:
-    """Refuse a header once there was one."""
-    return _NOTHING if segment.startswith(_EBML) and not talk.first("header") else None
+    """Refuse a header when media was accepted."""
+    if not segment.startswith(_EBML):
+        return None
+    refused = {data(message).get("segment") for message in talk.said if kind(message) == "error"}
+    headers = talk.notes.setdefault("headers", [])
+    accepted = [number for number in headers if number not in refused]
+    headers.append(talk.segments)
+    return _NOTHING if accepted else None
 
 
 def _times(change: Callable[[float], float]) -> Behaviour:

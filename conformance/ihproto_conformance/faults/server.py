@@ -15,7 +15,7 @@ from anyio.abc import Listener, TaskGroup
 from ihproto import REVISIONS, MediaScanner, Revision, SegmentScanner, ServerSettings, SessionReady
 from ihproto.anyio import RawStream, ServeOptions, Server, ServerStream, StreamError, UpgradeError, connect_raw, serve
 from ihproto.tokens import STREAM_SCOPE
-from ihproto.wire import RawBytes, RawClose, RawEvent, RawLost, RawText, UpgradeRefused, UpgradeRequested
+from ihproto.wire import RawBytes, RawClose, RawEvent, RawLost, RawText, UpgradeFailed, UpgradeRequested
 from ihproto_conformance.faults.fault import (
     Act,
     Answer,
@@ -163,14 +163,19 @@ class FaultyServer:
                     return
                 await _Passage(self.fault, talk, await stream.accept_raw(answer.headers), inner).run()
         except UpgradeError as error:
-            assert isinstance(error.event, UpgradeRefused)
-            headers = [pair for pair in error.event.headers if pair[0] not in (b"content-length", b"connection")]
-            refusal = Answer(error.event.status, _text_headers(headers), error.event.body)
-            await _refuse(stream, behaviour.answer(refusal, talk))
+            await _refuse(stream, behaviour.answer(_refusal(error), talk))
 
 
 async def _refuse(stream: ServerStream, answer: Answer) -> None:
     await stream.refuse_raw(answer.status, answer.headers, answer.body)
+
+
+def _refusal(error: UpgradeError) -> Answer:
+    event = error.event
+    if isinstance(event, UpgradeFailed):
+        raise RuntimeError(f"the conforming server did not answer the upgrade: {event.what}")
+    headers = [pair for pair in event.headers if pair[0] not in (b"content-length", b"connection")]
+    return Answer(event.status, _text_headers(headers), event.body)
 
 
 def _text_headers(headers: Iterable[tuple[bytes, bytes]]) -> tuple[tuple[str, str], ...]:
@@ -242,7 +247,7 @@ class _Passage:
                 case Forward(what):
                     await _send(self._inner, what)
                 case Verbatim(data):
-                    await self._client.send_verbatim(data)
+                    await _send_verbatim(self._client, data)
                 case Pause(seconds):
                     await anyio.sleep(seconds)
                 case Later(seconds, later):
@@ -266,6 +271,14 @@ async def _send(stream: RawStream, what: Passed) -> None:
                 await stream.close(code, reason)
     except StreamError:
         # Whoever reads finds out how it ended.
+        pass
+
+
+async def _send_verbatim(stream: RawStream, data: bytes) -> None:
+    try:
+        await stream.send_verbatim(data)
+    except StreamError:
+        # The client was faster to end the connection.
         pass
 
 

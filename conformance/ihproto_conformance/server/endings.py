@@ -6,9 +6,9 @@ import math
 
 import anyio
 
-from ihproto import Error, SessionClosing
+from ihproto import Error, SessionClosing, SessionEnded
 from ihproto_conformance import samples
-from ihproto_conformance.server.exam import Exam, Probe
+from ihproto_conformance.server.exam import Exam, Heard, Missing, Probe
 from ihproto_conformance.server.scenario import scenario
 from ihproto_conformance.server.streaming import CLOSED, CLOSING, ENDED, end_gracefully
 from ihproto_conformance.verdict import Check
@@ -33,9 +33,12 @@ async def late_media(exam: Exam) -> None:
         await probe.segment(samples.clip())
         await probe.session_close()
         number = await probe.segment(samples.clip())
-        error = await probe.wait_error(number)
+        error = await probe.wait(
+            lambda envelope: isinstance(envelope.message, Error) and envelope.message.segment is not None
+        )
         closing = probe.messages(SessionClosing)
-        over = probe.ended.time if probe.ended is not None else math.inf
+        ends = [*probe.messages(SessionEnded), *([probe.ended] if probe.ended is not None else [])]
+        over = min((end.time for end in ends), default=math.inf)
         if error is not None:
             exam.passed(LATE_MEDIA)
         elif not closing:
@@ -89,13 +92,14 @@ async def idle(exam: Exam) -> None:
         await anyio.sleep(limit / 2)
         spoke = anyio.current_time()
         await probe.config(include=[])
-        await _expires(exam, probe, limit, spoke, "ih6003", IDLE, IDLE_EARLY)
+        error = await _timeout(exam, probe, limit, spoke)
+        await _judge(exam, probe, error, limit, spoke, "ih6003", IDLE, IDLE_EARLY)
 
 
 @scenario(
     "duration",
     "Keep a session busy until its maximum duration has passed",
-    (DURATION, DURATION_EARLY),
+    (DURATION, DURATION_EARLY, IDLE_EARLY),
     applies=lambda revision: revision.announces,
 )
 async def duration(exam: Exam) -> None:
@@ -104,8 +108,9 @@ async def duration(exam: Exam) -> None:
     async with exam.open("a session that lasts") as probe:
         contract = await probe.ready()
         limit = contract.session_max_duration_seconds
-        if not _asked(exam, limit, (DURATION, DURATION_EARLY), "session_max_duration_seconds"):
+        if not _asked(exam, limit, (DURATION, DURATION_EARLY, IDLE_EARLY), "session_max_duration_seconds"):
             return
+        failure: Missing | None = None
         async with anyio.create_task_group() as tasks:
 
             async def talk() -> None:
@@ -114,8 +119,29 @@ async def duration(exam: Exam) -> None:
                     await anyio.sleep(contract.session_idle_timeout_seconds / 2)
 
             tasks.start_soon(talk)
-            await _expires(exam, probe, limit, began, "ih6004", DURATION, DURATION_EARLY)
+            try:
+                await _lasts(exam, probe, limit, began)
+            except Missing as error:
+                # Raised below, so that it does not come out wrapped in a group.
+                failure = error
             tasks.cancel_scope.cancel()
+        if failure is not None:
+            raise failure
+
+
+async def _lasts(exam: Exam, probe: Probe, limit: float, began: float) -> None:
+    """Wait for TMO-2, while the client is not silent (TMO-1)."""
+    error = await _timeout(exam, probe, limit, began)
+    after = anyio.current_time() - began
+    message = error.envelope.message if error is not None else None
+    if isinstance(message, Error) and message.code == "ih6003" and after < limit - _SLACK:
+        what = f"the idle timeout ended the session after {after:.1f} s, although it was not idle"
+        exam.failed(IDLE_EARLY, what, probe, error)
+        for check in (DURATION, DURATION_EARLY):
+            exam.blocked(check, what, probe)
+        return
+    exam.passed(IDLE_EARLY)
+    await _judge(exam, probe, error, limit, began, "ih6004", DURATION, DURATION_EARLY)
 
 
 def _asked(exam: Exam, seconds: float, checks: tuple[Check, ...], name: str) -> bool:
@@ -126,11 +152,25 @@ def _asked(exam: Exam, seconds: float, checks: tuple[Check, ...], name: str) -> 
     return False
 
 
-async def _expires(
-    exam: Exam, probe: Probe, limit: float, since: float, code: str, check: Check, not_early: Check
+async def _timeout(exam: Exam, probe: Probe, limit: float, since: float) -> Heard | None:
+    """Wait for an error that is not about a text of the client."""
+    return await probe.wait(
+        lambda envelope: isinstance(envelope.message, Error) and envelope.message.code != "ih6001",
+        since + limit + exam.target.patience - anyio.current_time(),
+    )
+
+
+async def _judge(
+    exam: Exam,
+    probe: Probe,
+    error: Heard | None,
+    limit: float,
+    since: float,
+    code: str,
+    check: Check,
+    not_early: Check,
 ) -> None:
-    """Wait for a timeout, and see that it comes in time, and says so."""
-    error = await probe.wait_error(within=since + limit + exam.target.patience - anyio.current_time())
+    """See that a timeout came in time, and said so."""
     after = anyio.current_time() - since
     if error is None:
         if probe.ended is not None:

@@ -46,7 +46,7 @@ from ihproto.wire import (
 from ihproto.wire.credentials import offer
 from ihproto_conformance.observer import Observer
 from ihproto_conformance.samples import Sample
-from ihproto_conformance.trace import Redactor
+from ihproto_conformance.trace import Binary, Redactor
 from ihproto_conformance.verdict import Check, Entry, Evidence, Result, SessionLog, Status, merge
 
 #: Segments longer than this are sent as several frames of one message, in bytes.
@@ -115,6 +115,10 @@ class Missing(Exception):
     """Something did not happen that all the rest of a scenario needs; the text says what."""
 
 
+class Unreadable(Missing):
+    """The same, and a message came at that time which cannot be read, so that nobody knows what it was."""
+
+
 class NotAccepted(Exception):
     """The upgrade was not accepted.
 
@@ -166,6 +170,7 @@ class Probe:
     Attributes:
         number: Its number in the report.
         heard: The texts of the server that could be read, in order.
+        unreadable: What was wrong with those that could not be read.
         ended: How the server ended it, None while it has not.
         over: Set when nothing more can come.
         observer: Who watches it.
@@ -190,6 +195,8 @@ class Probe:
         self._spend = spend
         self._codec = Codec(observer.revision)
         self._position = 0
+        self.unreadable: list[str] = []
+        self._disregarded = 0
         self._news = anyio.Event()
         self.over = anyio.Event()
 
@@ -218,6 +225,12 @@ class Probe:
         """Seconds of media that were sent (SEG-9)."""
         assert self.observer.monitor is not None
         return self.observer.monitor.media_seconds
+
+    def media_before(self, heard: Heard) -> float:
+        """Seconds of media that were sent before something was heard."""
+        entries = self.observer.entries[: heard.record]
+        segments = [each.record.passed for each in entries if isinstance(each.record.passed, Binary)]
+        return sum(segment.media.seconds for segment in segments if segment.media is not None)
 
     @property
     def closed(self) -> bool:
@@ -307,7 +320,8 @@ class Probe:
                 text = getattr(entry.record.passed, "text", "")
                 try:
                     envelope = self._codec.decode_server(text)
-                except MalformedMessage:
+                except MalformedMessage as error:
+                    self.unreadable.append(error.finding.what)
                     return
                 self.heard.append(Heard(envelope, record, entry.record.time))
             case RawClose(code):
@@ -325,8 +339,18 @@ class Probe:
         Args:
             match: Whether a message is the one.
             within: How long to wait, in seconds; None for the patience of the exam.
+
+        Raises:
+            Unreadable: If it does not come, and what came instead cannot be read.
         """
-        with anyio.move_on_after(self._patience if within is None else within):
+        heard = await self._next(match, self._patience if within is None else within)
+        if heard is None:
+            self._expect_readable()
+        self._disregarded = len(self.unreadable)
+        return heard
+
+    async def _next(self, match: Callable[[Envelope], bool], within: float) -> Heard | None:
+        with anyio.move_on_after(within):
             while True:
                 while self._position < len(self.heard):
                     heard = self.heard[self._position]
@@ -337,6 +361,15 @@ class Probe:
                     return None
                 await self._news.wait()
         return None
+
+    def _expect_readable(self) -> None:
+        """See that all messages since the last one that was waited for can be read.
+
+        Raises:
+            Unreadable: If there is one that cannot.
+        """
+        if len(self.unreadable) > self._disregarded:
+            raise Unreadable(f"a message came that cannot be read: {self.unreadable[-1]}")
 
     async def wait_for(self, *kinds: type[Any], within: float | None = None) -> Heard | None:
         """The next message of some kinds, or None; see `wait`."""
@@ -482,10 +515,12 @@ class Exam:
         fatal = [heard for heard in probe.messages(Error) if _announces_close(heard.envelope)]
         if fatal and probe.ended is None and not probe.closed:
             await probe.wait_ended()
-        if fatal and not probe.closed and probe.ended is None:
+        if fatal and (probe.ended.code is None if probe.ended is not None else not probe.closed):
             self.failed(FATAL_CLOSES, "an error that announces a close was not followed by one", probe, fatal[-1])
         elif fatal:
             self.passed(FATAL_CLOSES)
+        for heard in probe.messages(Error):
+            self._look_at_error(probe, heard)
         if probe.ended is None:
             await probe.close()
             ended = await probe.wait_ended()
@@ -494,6 +529,12 @@ class Exam:
         # What must not come behind the closes comes now, if at all.
         with anyio.move_on_after(_AFTERMATH):
             await probe.over.wait()
+
+    def _look_at_error(self, probe: Probe, heard: Heard) -> None:
+        """See that an error has all its members (ERR-1)."""
+        fields = msgspec.json.decode(heard.envelope.raw).get("data", {})
+        missing = [name for name in _error_members(self.target.revision) if name not in fields]
+        self.check(ERROR_MEMBERS, not missing, f"the error has no {', '.join(missing)}", probe, heard)
 
     # -- findings -------------------------------------------------------------------------------------
 
@@ -527,6 +568,10 @@ class Exam:
         """Put down that a check was not passed, with evidence of one's own."""
         self._put(Result(check, Status.FAILED, evidence=(evidence,), seen=1))
 
+    def blocked(self, check: Check, why: str, probe: Probe) -> None:
+        """Put down that a check cannot be made; why is a sentence without a full stop."""
+        self._put(Result(check, Status.BLOCKED, evidence=(probe.evidence(why),)))
+
     def unseen(self, check: Check, reason: str) -> None:
         """Put down that nothing came that a check is about, and nothing had to."""
         self._put(Result(check, Status.UNSEEN, reason=reason))
@@ -545,14 +590,24 @@ class Exam:
         self.results[result.check.id] = result if before is None else merge((before, result))
 
 
+def own_reason(code: str) -> bool:
+    """Whether an error is one that a server may have at any time: its own trouble, or limits of the credential."""
+    return code[:3] in ("ih1", "ih2", "ih3")
+
+
 def _announces_close(envelope: Envelope) -> bool:
     message = envelope.message
     known = ERROR_CODES.get(message.code) if isinstance(message, Error) else None
     return known is not None and known.fatal
 
 
+def _error_members(revision: Revision) -> tuple[str, ...]:
+    return ("code", "message", "link", "segment") if revision.announces else ("code", "message", "link")
+
+
 #: The checks that do not belong to one scenario alone.
 CLOSE_ANSWERED = Check("CLS-3.close-answered", "A close frame of the client is answered by one of the server")
 FATAL_CLOSES = Check("ERR-2.fatal-closes", "An error whose id announces a close is followed by it")
+ERROR_MEMBERS = Check("ERR-1.members", "An error has code, message, link and segment, whether they are null or not")
 READY = Check("RDY-1.first", "session.ready is the first message of a session")
-COMMON: Mapping[str, Check] = {check.id: check for check in (CLOSE_ANSWERED, FATAL_CLOSES, READY)}
+COMMON: Mapping[str, Check] = {check.id: check for check in (CLOSE_ANSWERED, ERROR_MEMBERS, FATAL_CLOSES, READY)}

@@ -160,7 +160,9 @@ def _look_at_refusal(exam: Exam, event: UpgradeRefused, session: int) -> None:
     put(BODY, f"the body of the refusal has no text as {', '.join(missing)}" if missing else None)
     link = body.get("link")
     if isinstance(link, str):
-        matches = _LINK.fullmatch(link) is not None and f"#{body.get('error_id')}-" in link
+        error_id = body.get("error_id")
+        same = not isinstance(error_id, str) or f"#{error_id}-" in link
+        matches = _LINK.fullmatch(link) is not None and same
         put(LINK, None if matches else f"the link is {link[:120]!r}")
 
 
@@ -196,7 +198,9 @@ async def scope(exam: Exam) -> None:
             closed = ended.code if ended is not None else None
             kept = (code, closed) == ("ih2003", 4003)
             exam.check(SCOPE, kept, f"it got {code}, and close code {closed}", probe, error)
-            if exam.target.revision.announces:
+            if exam.target.revision.announces and error is None and ended is None:
+                exam.unseen(NOT_READY, "the session was not refused")
+            elif exam.target.revision.announces:
                 ready = probe.messages(SessionReady)
                 exam.check(NOT_READY, not ready, "session.ready came", probe, ready[0] if ready else None)
     except NotAccepted as error:

@@ -14,7 +14,8 @@ from ihproto import CLAUSES, LocalProtocolError
 from ihproto.anyio import ConnectError
 from ihproto.wire import CredentialForm, UpgradeFailed
 from ihproto_conformance.passive import passive_checks, passive_results
-from ihproto_conformance.server.exam import COMMON, READY, Exam, Missing, NotAccepted, ServerUnderTest
+from ihproto_conformance.server.consequences import without_consequences
+from ihproto_conformance.server.exam import COMMON, READY, Exam, Missing, NotAccepted, ServerUnderTest, Unreadable
 from ihproto_conformance.server.scenario import Cost, Scenario, Selection
 from ihproto_conformance.verdict import Check, Evidence, Report, Result, SessionLog, Severity, Status, Subject, merge
 
@@ -143,7 +144,8 @@ class _Run:
                         await probe.ready()
                     except Missing as error:
                         self._stands, self._why = False, f"{error}, so there is no session to try anything in"
-                        exam.failed(READY, str(error), probe)
+                        if not isinstance(error, Unreadable):
+                            exam.failed(READY, str(error), probe)
             except NotAccepted as error:
                 refusal = refusal or error
                 continue
@@ -213,12 +215,13 @@ class _Run:
             if self._selection.wants(result.check):
                 self._keep([result])
         checks = _checks(self._target, self._selection, self._chosen)
-        return [
+        results = [
             merge(self._found[check.id])
             if check.id in self._found
             else Result(check, Status.UNSEEN, reason="nothing came that it is about")
             for check in _in_order(checks)
         ]
+        return without_consequences(results)
 
 
 def _in_order(checks: dict[str, Check]) -> list[Check]:

@@ -167,8 +167,8 @@ class ConfigRules:
         self.options = ConfigOptions()
         self._confirms = revision.confirms
         self._before = SessionConfig()
-        # None is a text that no server may accept.
-        self._asked: deque[SessionConfig | SessionClose | None] = deque()
+        # The id of a clause is a text that no server may accept, by that clause.
+        self._asked: deque[SessionConfig | SessionClose | str] = deque()
 
     @property
     def unanswered(self) -> int:
@@ -190,10 +190,10 @@ class ConfigRules:
         elif isinstance(message, SessionConfig):
             self._before, self.in_force = self.in_force, consolidate(message, self.options, self.in_force)
 
-    def note_broken(self) -> None:
-        """Remember that the client sent a text that is to be refused (CFG-5)."""
+    def note_broken(self, clause_id: str = "CFG-5") -> None:
+        """Remember that the client sent a text that is to be refused, and by which clause."""
         if self._confirms:
-            self._asked.append(None)
+            self._asked.append(clause_id)
         else:
             self._before = self.in_force
 
@@ -209,7 +209,7 @@ class ConfigRules:
                 before = consolidate(asked, self.options, before)
             else:
                 found.append(finding)
-                self._asked[index] = None
+                self._asked[index] = finding.clause.id
         return found
 
     def with_model(self, config: SessionConfig) -> SessionConfig:
@@ -248,9 +248,9 @@ class ConfigRules:
         """Judge `session.closing`: what was asked before it must have been answered before it (CFG-2)."""
         if not self.asks_for_close:
             return
-        while self._asked.popleft() != SessionClose():
+        while (asked := self._asked.popleft()) != SessionClose():
             what = "a text sent before session.close was answered by neither session.updated nor ih6001"
-            found.append(Finding(clause("CFG-2"), what))
+            found.append(Finding(clause(asked if isinstance(asked, str) else "CFG-2"), what))
 
     def note_unreadable_answer(self) -> None:
         """Take a `session.updated` that could not be read as the answer to the oldest config."""
@@ -260,7 +260,7 @@ class ConfigRules:
 
     def judge_updated(self, message: SessionUpdated, found: list[Finding]) -> None:
         """Judge `session.updated` against the config that it answers (CFG-2, CFG-4)."""
-        if self._asked and self._asked[0] is None:
+        if self._asked and isinstance(refusing := self._asked[0], str):
             self._asked.popleft()
             self.in_force = SessionConfig(
                 message.include,
@@ -269,7 +269,7 @@ class ConfigRules:
                 self.in_force.audio_format,
             )
             what = "session.updated answers a text that is to be refused; ih6001 was due"
-            found.append(Finding(clause("CFG-5"), what))
+            found.append(Finding(clause(refusing), what))
             return
         before = self.in_force
         asked = next((item for item in self._asked if isinstance(item, SessionConfig)), None)
@@ -284,7 +284,8 @@ class ConfigRules:
             return
         self._asked.remove(asked)
         if set(message.include) != set(expected.include):
-            clause_id = "CFG-2" if asked.include else "CFG-4"
+            added = set(message.include) == {*expected.include, *before.include}
+            clause_id = "CFG-4" if added or not asked.include else "CFG-2"
             what = f"the config in force should include {_list(expected.include)}, not {_list(message.include)}"
             found.append(Finding(clause(clause_id), what, "$.data.include"))
         if set(message.goal_dimensions or ()) != set(expected.goal_dimensions or ()):
