@@ -182,5 +182,7 @@ FAULTS = (
         "Gives feedback that no goal dimensions ask for",
         follow("engagement.updated", ("feedback.generated", {"feedback": "Smile."})),
     ),
-    Fault("CFG-7.takes-model", "Takes a model where there is none to choose", _without("model"), ("v1",), also=("CFG-5",)),
+    Fault(
+        "CFG-7.takes-model", "Takes a model where there is none to choose", _without("model"), ("v1",), also=("CFG-5",)
+    ),
 )

@@ -3,7 +3,7 @@
 Importing this package puts all scenarios on the list.
 """
 
-from ihproto_conformance.server import configs, endings, endpoints, handshake, segments, streaming
+from ihproto_conformance.server import configs, endings, endpoints, handshake, models, segments, streaming, windows
 from ihproto_conformance.server.exam import KeyPair, ServerUnderTest
 from ihproto_conformance.server.judge import Progress, judge_server, plan, server_checks
 from ihproto_conformance.server.scenario import SCENARIOS, Cost, Scenario, Selection
@@ -21,8 +21,10 @@ __all__ = [
     "endpoints",
     "handshake",
     "judge_server",
+    "models",
     "plan",
     "segments",
     "server_checks",
     "streaming",
+    "windows",
 ]
