@@ -3,7 +3,17 @@
 Importing this package puts all scenarios on the list.
 """
 
-from ihproto_conformance.server import configs, endings, endpoints, handshake, models, segments, streaming, windows
+from ihproto_conformance.server import (
+    configs,
+    endings,
+    endpoints,
+    handshake,
+    models,
+    segments,
+    statuses,
+    streaming,
+    windows,
+)
 from ihproto_conformance.server.exam import KeyPair, ServerUnderTest
 from ihproto_conformance.server.judge import Progress, judge_server, plan, server_checks
 from ihproto_conformance.server.scenario import SCENARIOS, Cost, Scenario, Selection
@@ -25,6 +35,7 @@ __all__ = [
     "plan",
     "segments",
     "server_checks",
+    "statuses",
     "streaming",
     "windows",
 ]

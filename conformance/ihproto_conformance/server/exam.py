@@ -445,6 +445,7 @@ class Exam:
         credential: Credential | str | None = "",
         headers: Sequence[tuple[str, str]] = (),
         query: Sequence[tuple[str, str]] = (),
+        verbatim_query: str = "",
     ) -> AsyncIterator[Probe]:
         """Open a connection; leaving the block closes it and looks how the server takes that.
 
@@ -453,6 +454,7 @@ class Exam:
             credential: What to show, text in the usual form; empty for the key under test, None for nothing.
             headers: More headers for the upgrade request.
             query: More parameters for the query of the URL.
+            verbatim_query: The same, as it is to stand in the URL.
 
         Raises:
             NotAccepted: If the server does not accept the upgrade.
@@ -465,13 +467,16 @@ class Exam:
         scanner = MediaScanner(self.target.revision.contract, SegmentPolicy(max_gap_seconds=None))
         observer = Observer(self.target.revision, began, self._redactor, scanner=scanner)
         revision, plaintext = self.target.revision, self.target.allow_plaintext
-        asked = Target.parse(self.target.url, revision, allow_plaintext=plaintext).with_query(query).path
+        url = self.target.url
+        if verbatim_query:
+            url += ("&" if "?" in url else "?") + verbatim_query
+        asked = Target.parse(url, revision, allow_plaintext=plaintext).with_query(query).path
         sent = [(name.lower().encode(), value.encode("latin-1")) for name, value in headers]
         subprotocols = offer(shown).subprotocols if shown is not None else []
         form = shown.form.value if shown is not None else None
         observer.request(began, asked, sent, credential=form, subprotocols=subprotocols)
         connection = connect_raw(
-            self.target.url,
+            url,
             stream=dialled,
             credential=shown,
             revision=revision,
