@@ -13,7 +13,6 @@ import attrs
 
 from ihproto import (
     INCLUDE_OVERALL,
-    INCLUDE_PARAMETER,
     INCLUDE_TIMELINE,
     Emission,
     EngagementSpan,
@@ -25,6 +24,7 @@ from ihproto import (
     SegmentSignals,
     SignalSpan,
 )
+from ihproto.revisions import INCLUDE_PARAMETER
 from ihproto_conformance import samples
 from ihproto_conformance.samples import Sample
 from ihproto_conformance.server.exam import Exam, Heard, Probe
@@ -98,7 +98,7 @@ async def _settled(exam: Exam, probe: Probe, numbers: set[int]) -> set[int]:
         heard = await probe.wait_for(*final)
         if heard is None:
             break
-        left.discard(heard.envelope.message.segment)  # type: ignore[union-attr, arg-type]
+        left.discard(heard.envelope.message.segment)  # type: ignore[union-attr]
     return left
 
 
