@@ -22,7 +22,19 @@ from ihproto_conformance.faults.blocks import (
     withhold,
     write,
 )
-from ihproto_conformance.faults.fault import Act, Behaviour, Drop, Fault, Forward, Later, Passed, Pause, Say, Talk, Verbatim
+from ihproto_conformance.faults.fault import (
+    Act,
+    Behaviour,
+    Drop,
+    Fault,
+    Forward,
+    Later,
+    Passed,
+    Pause,
+    Say,
+    Talk,
+    Verbatim,
+)
 
 _MESSAGE_FRAME = b"\x81\x04more"
 

@@ -152,7 +152,7 @@ FAULTS = (
     Fault(
         "CFG-5.code",
         "Refuses a config with another error",
-        change("error", when=error("ih6001", about="session"), code="ih6009"),
+        change("error", error("ih6001", about="session"), code="ih6009"),
     ),
     Fault(
         "CFG-5.closes",
@@ -182,5 +182,7 @@ FAULTS = (
         "Gives feedback that no goal dimensions ask for",
         follow("engagement.updated", ("feedback.generated", {"feedback": "Smile."})),
     ),
-    Fault("CFG-7.takes-model", "Takes a model where there is none to choose", _without("model"), ("v1",), also=("CFG-5",)),
+    Fault(
+        "CFG-7.takes-model", "Takes a model where there is none to choose", _without("model"), ("v1",), also=("CFG-5",)
+    ),
 )

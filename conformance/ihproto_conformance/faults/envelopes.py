@@ -49,7 +49,11 @@ FAULTS = (
         "Sends the fields of engagement beside its type, without data",
         edit("engagement.updated", lambda message, talk: message.update(message.pop("data"))),
     ),
-    Fault("ENV-2.changes", "Has another correlation_id in its errors", frame("error", lambda message, talk: len(talk.said) > 1, correlation_id="another")),
+    Fault(
+        "ENV-2.changes",
+        "Has another correlation_id in its errors",
+        frame("error", lambda message, talk: len(talk.said) > 1, correlation_id="another"),
+    ),
     Fault(
         "ENV-2.for-each",
         "Has another correlation_id in each report of engagement",
