@@ -987,15 +987,31 @@ def test_what_was_in_flight_when_this_side_closed_is_still_handed_out() -> None:
     assert closed == SessionClosed(1001, "", None, Error("ih6003", "something went wrong"))
 
 
-@pytest.mark.parametrize("state", [ClientState.CLOSE_REQUESTED, ClientState.DRAINING])
-def test_a_close_in_the_middle_of_a_graceful_close_breaks_cls_1(state: ClientState) -> None:
-    session = in_state(state, strict=True)
+def test_a_close_in_the_middle_of_a_drain_breaks_cls_1() -> None:
+    session = in_state(ClientState.DRAINING, strict=True)
     session.receive_close(1000)
     blamed, closed = session.events()
     (violation,) = violations([blamed])
-    assert (violation.clause.id, violation.state) == ("CLS-1", state.value)
+    assert (violation.clause.id, violation.state) == ("CLS-1", "DRAINING")
     assert closed == SessionClosed(1000)
     assert state_of(session) is ClientState.CLOSED
+
+
+def test_a_close_that_may_have_crossed_session_close_is_nobodys_fault() -> None:
+    session = in_state(ClientState.CLOSE_REQUESTED, strict=True)
+    session.receive_close(1001)
+    assert session.events() == [SessionClosed(1001)]
+
+
+def test_a_close_of_a_server_that_has_answered_something_later_breaks_cls_1() -> None:
+    session = in_state(ClientState.CLOSE_REQUESTED)
+    session.send_config([])
+    session.receive_text(updated(), 1.0)
+    session.events()
+    session.receive_close(1000)
+    blamed, _ = session.events()
+    (violation,) = violations([blamed])
+    assert (violation.clause.id, violation.state) == ("CLS-1", "CLOSE_REQUESTED")
 
 
 @pytest.mark.parametrize("state", [state for state in ClientState if state is not ClientState.CLOSED])

@@ -1303,8 +1303,8 @@ def close_without_ended(it: Editor) -> None:
 
 
 @breaks("CLS-1")
-def close_instead_of_closing(it: Editor) -> None:
-    del it.script[it.pick("session.closing") :]
+def close_instead_of_ended(it: Editor) -> None:
+    del it.script[it.pick("session.closing") + 1 :]
     it.script.append(ReceiveClose())
 
 

@@ -20,7 +20,6 @@ from ihproto import REVISIONS, V1, LocalProtocolError, MediaScanner, Revision, S
 from ihproto.anyio import (
     ConnectError,
     HttpExchange,
-    PeerStalled,
     RawConnectOptions,
     RawStream,
     ServeOptions,
@@ -273,8 +272,6 @@ async def _pump(source: RawStream, sink: RawStream, sender: Side, watcher: Watch
                     await sink.close(code, reason)
                 case RawLost(reason) if not source.peer_closed:
                     sink.abort(reason)
-        except PeerStalled as error:
-            sink.abort(str(error))
         except StreamError:
             # What the other side said last may still be on its way from there: it is read until it ends.
             pass

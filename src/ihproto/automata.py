@@ -41,7 +41,9 @@ Closing
 -------
 
 Either side may close at any time, without asking (CLS-3). After our own close frame the peer's messages may still be
-in flight: they are let through, in whatever order, until its close arrives. CLOSED ends everything.
+in flight: they are let through, in whatever order, until its close arrives. CLOSED ends everything. A server that
+closes instead of answering `session.close` is refused by the table, and blamed only if it is known to have seen it
+(it answered a config that was sent later): otherwise the two may have crossed.
 """
 
 from __future__ import annotations

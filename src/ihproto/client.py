@@ -87,6 +87,7 @@ class ClientSession:
         self._scanner = scanner if scanner is not None else MediaScanner(revision.contract)
         self._measuring = False
         self._close_if_refused = False
+        self._close_arrived = False
         self._strict = strict
         self._check_segments = check_segments
         answers = revision.emission is Emission.SEGMENTS
@@ -316,6 +317,8 @@ class ClientSession:
         trigger = self._rules.trigger_of(message)
         state = self.state
         found = []
+        if state is ClientState.CLOSE_REQUESTED and self._rules.config.passes_over_close(message):
+            self._close_arrived = True
         refusal = self._automaton.step(trigger)
         if refusal is not None:
             found.append(refusal)
@@ -425,7 +428,8 @@ class ClientSession:
             return
         refusal = self._automaton.step(trigger)
         self._deadline = None
-        if refusal is not None:
+        # A close that may have crossed session.close on its way is nobody's fault.
+        if refusal is not None and (state is not ClientState.CLOSE_REQUESTED or self._close_arrived):
             self._blame([refusal], None, state)
         self._events.append(SessionClosed(code, reason, self._rules.ended, self._error))
 

@@ -27,7 +27,7 @@ def test_who_reads_learns_that_another_task_has_answered_the_close() -> None:
         listener = MemoryListener()
         async with (
             serve(handler, listener=listener),
-            connect_raw("ws://localhost", stream=listener.dial()) as client,
+            connect_raw("ws://localhost", stream=await listener.dial()) as client,
         ):
             await client.close(1000)
             assert [event async for event in client] == [RawClose(1000)]
@@ -52,7 +52,7 @@ def test_who_reads_is_not_told_of_pongs_and_they_are_kept() -> None:
         listener = MemoryListener()
         async with (
             serve(handler, listener=listener),
-            connect_raw("ws://localhost", stream=listener.dial()) as client,
+            connect_raw("ws://localhost", stream=await listener.dial()) as client,
             anyio.create_task_group() as tasks,
         ):
             heard: list[object] = []

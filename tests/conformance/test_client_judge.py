@@ -49,7 +49,8 @@ EVERYTHING = [
     "cut",
 ]
 
-Dialling: TypeAlias = Callable[[Invitation, Callable[[], MemoryStream]], Coroutine[Any, Any, Exit]]
+Dial: TypeAlias = Callable[[], Coroutine[Any, Any, MemoryStream]]
+Dialling: TypeAlias = Callable[[Invitation, Dial], Coroutine[Any, Any, Exit]]
 
 
 def judge(
@@ -107,7 +108,7 @@ def named(name: str) -> Variant:
     return next(variant for variant in BROKEN if variant.name == name)
 
 
-async def stays_away(invitation: Invitation, dial: Callable[[], MemoryStream]) -> Exit:
+async def stays_away(invitation: Invitation, dial: Dial) -> Exit:
     return Exit(code=3)
 
 
@@ -197,7 +198,7 @@ def test_a_client_that_never_connects_is_not_judged_and_is_told_what_it_takes() 
 
 
 def test_a_client_that_connects_in_some_scenarios_only_is_blocked_in_the_others() -> None:
-    async def sometimes(invitation: Invitation, dial: Callable[[], MemoryStream]) -> Exit:
+    async def sometimes(invitation: Invitation, dial: Dial) -> Exit:
         if invitation.scenario != "late-ready":
             await RawClient(invitation, dial).run()
         return Exit(code=0)
@@ -209,7 +210,7 @@ def test_a_client_that_connects_in_some_scenarios_only_is_blocked_in_the_others(
 
 
 def test_a_client_that_cannot_be_started_is_not_judged() -> None:
-    async def missing(invitation: Invitation, dial: Callable[[], MemoryStream]) -> Exit:
+    async def missing(invitation: Invitation, dial: Dial) -> Exit:
         return Exit(failure="clinet: No such file or directory")
 
     report, _ = judge(missing, "plain")
@@ -217,8 +218,8 @@ def test_a_client_that_cannot_be_started_is_not_judged() -> None:
 
 
 def test_what_came_instead_of_an_upgrade_request_is_told() -> None:
-    async def fetch(invitation: Invitation, dial: Callable[[], MemoryStream]) -> Exit:
-        stream = dial()
+    async def fetch(invitation: Invitation, dial: Dial) -> Exit:
+        stream = await dial()
         await stream.send(b"GET /v1/stream/analyze HTTP/1.1\r\nHost: judge.test\r\n\r\n")
         await stream.receive()
         await stream.aclose()
@@ -232,7 +233,7 @@ def test_what_came_instead_of_an_upgrade_request_is_told() -> None:
 
 @pytest.mark.parametrize("id_", ["ENV-3.goes-on", "ENV-1.takes-fragments"])
 def test_another_exit_code_than_in_plain_is_a_failure_where_nothing_was_refused(id_: str) -> None:
-    async def fails(invitation: Invitation, dial: Callable[[], MemoryStream]) -> Exit:
+    async def fails(invitation: Invitation, dial: Dial) -> Exit:
         await RawClient(invitation, dial).run()
         return Exit(code=0 if invitation.scenario == "plain" else 1)
 
@@ -244,7 +245,7 @@ def test_another_exit_code_than_in_plain_is_a_failure_where_nothing_was_refused(
 
 
 def test_an_exit_code_that_is_always_the_same_says_nothing() -> None:
-    async def fails(invitation: Invitation, dial: Callable[[], MemoryStream]) -> Exit:
+    async def fails(invitation: Invitation, dial: Dial) -> Exit:
         await RawClient(invitation, dial).run()
         return Exit(code=1)
 
@@ -311,9 +312,10 @@ def test_credentials_show_nowhere() -> None:
     text = encode_json(report).decode() + repr(played)
     assert "ih_live_somebody_elses" not in text
     assert not any(each.run.key in text for each in played)
-    report, played = judge_variant(named("pair-reversed"))
-    text = encode_json(report).decode()
-    assert not any(each.run.key in text for each in played)
+    for name in ("pair-reversed", "another-bare-credential", "pair-with-another"):
+        report, played = judge_variant(named(name), Choice(V1, (SCENARIOS["plain"],)))
+        text = encode_json(report).decode()
+        assert "ih_live_" not in text
 
 
 def test_several_scenarios_at_once_come_to_the_same() -> None:
@@ -339,6 +341,35 @@ def test_several_scenarios_at_once_come_to_the_same() -> None:
         return anyio.run(main, jobs, backend="trio", backend_options={"clock": clock})
 
     assert run(4) == run(1)
+
+
+def test_a_session_that_is_left_open_is_told_from_one_that_was_dropped() -> None:
+    for name, words in (
+        ("never-ends", "had not ended the session when its 60 s were over"),
+        ("leaves-without-a-word", "dropped"),
+    ):
+        report, _ = judge_variant(named(name), Choice(V1, (SCENARIOS["plain"],)))
+        (evidence,) = result_of(report, "CLS-1.ends-the-session").evidence
+        assert words in evidence.what
+
+
+def test_a_key_in_the_path_does_not_show() -> None:
+    class Tells(RawClient):
+        def __init__(self, *args: Any) -> None:
+            super().__init__(*args)
+            self.path = f"/v1/{self.key}/analyze"
+
+    report = judge_class(Tells, "plain")
+    (evidence,) = result_of(report, "HS-1.path").evidence
+    assert "'/v1/[redacted]/analyze'" in evidence.what
+
+
+def test_a_fault_of_a_client_in_this_process_is_raised() -> None:
+    async def fails(invitation: Invitation, dial: Dial) -> Exit:
+        raise RuntimeError("the client is wrong")
+
+    with pytest.raises(RuntimeError, match="the client is wrong"):
+        judge(fails, "plain", "drain")
 
 
 def test_a_fault_of_the_judge_is_raised() -> None:

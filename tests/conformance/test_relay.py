@@ -4,6 +4,7 @@ import functools
 import hashlib
 import json
 import tracemalloc
+from contextlib import suppress
 
 import anyio
 import pytest
@@ -13,7 +14,7 @@ from conformance.relayed import CORRELATION_ID, KEY, Ended, blamed, everything, 
 from wire.raw import CLOSE, CONTINUATION, TEXT, close_payload, frame, refusal
 
 from ihproto import V0, V1, V2, LocalProtocolError, NominalScanner, Side
-from ihproto.anyio import ConnectError, RawStream, ServerStream, UpgradeError, connect, connect_raw, serve
+from ihproto.anyio import ConnectError, RawStream, ServerStream, StreamError, UpgradeError, connect, connect_raw, serve
 from ihproto.wire import (
     Credential,
     CredentialForm,
@@ -212,7 +213,7 @@ def test_a_server_that_takes_nothing_holds_the_client_up() -> None:
     async def body() -> None:
         async with (
             raw_server(script) as url,
-            Relay(url, make_scanner=None) as relay,
+            Relay(url, make_scanner=None, options={"shutdown_timeout": 0.05}) as relay,
             connect_raw(relay.url, credential=CREDENTIAL) as client,
             anyio.create_task_group() as tasks,
         ):
@@ -763,5 +764,31 @@ def test_sessions_at_the_same_time_are_kept_apart() -> None:
             texts = [entry.record for entry in session.entries if isinstance(entry.record.passed, Text)]
             (_,) = {record.passed for record in texts}
             assert [record.sender for record in texts] == [Side.CLIENT, Side.SERVER]
+
+    run(body)
+
+
+def test_a_side_that_takes_nothing_for_too_long_is_given_up_and_so_is_the_other() -> None:
+    async def script(peer: RawPeer) -> None:
+        await peer.upgrade()
+        await anyio.sleep_forever()
+
+    async def body() -> None:
+        over = Ended()
+        async with (
+            raw_server(script) as url,
+            Relay(url, make_scanner=None, on_end=over, connect={"send_timeout": 0.01}) as relay,
+            connect_raw(relay.url, credential=CREDENTIAL) as client,
+        ):
+            with suppress(StreamError):
+                while True:
+                    await client.send_bytes(bytes(MIB), final=False)
+            (session,) = await over.wait()
+        last = session.entries[-1].record
+        assert last.sender is Side.SERVER
+        assert isinstance(last.passed, Lost)
+        assert "has not taken our bytes" in last.passed.reason
+        # Which is the client's own fault: there was no session.ready.
+        assert blamed(session.entries) == [(Side.CLIENT, "RDY-4")]
 
     run(body)

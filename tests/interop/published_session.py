@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import cast
 
 import interhumanai
-from interhumanai.stream import StreamApiVersion
+from interhumanai.stream import StreamApiVersion, StreamClient
 
 
 async def main(pieces: list[Path]) -> None:
@@ -20,12 +20,14 @@ async def main(pieces: list[Path]) -> None:
     client = interhumanai.InterhumanClient(
         access_token=os.environ["IHPROTO_KEY"], base_url=os.environ["IHPROTO_URL"].replace("ws", "http", 1)
     )
-    async with client.stream(api_version=cast(StreamApiVersion, os.environ["IHPROTO_REVISION"])) as stream:
+    stream: StreamClient = client.stream(api_version=cast(StreamApiVersion, os.environ["IHPROTO_REVISION"]))
+    async with stream:
         await stream.wait_for_session_ready()
         await stream.update_config(include=["conversation_quality_overall"])
         for piece in pieces:
             await stream.send_video(piece.read_bytes())
-            await asyncio.sleep(float(os.environ.get("PAUSE", "0.1")))
+            # A camera takes its time as well: otherwise all is said before anything is heard.
+            await asyncio.sleep(0.1)
         await stream.request_close()
         async for event in stream:
             print(event.type)

@@ -112,6 +112,22 @@ class _NotAlone(RawClient):
         return RawConnectOptions(credential=Credential(self.key, CredentialForm.SUBPROTOCOL), subprotocols=["chat"])
 
 
+@_breaks("HS-3")
+class _AnotherBareCredential(RawClient):
+    """Offers another credential than the one that it was given."""
+
+    def options(self) -> RawConnectOptions:
+        return RawConnectOptions(credential=Credential("ih_live_somebody_elses", CredentialForm.SUBPROTOCOL))
+
+
+@_breaks("HS-4")
+class _PairWithAnother(RawClient):
+    """Offers access_token with another credential than the one that it was given."""
+
+    def options(self) -> RawConnectOptions:
+        return RawConnectOptions(credential=Credential("ih_live_somebody_elses", CredentialForm.PAIR))
+
+
 @_breaks("HS-4")
 class _PairReversed(RawClient):
     """Offers access_token behind its credential."""
@@ -216,7 +232,7 @@ class _DropsAtUnknownSignals(RawClient):
 # -- the beginning ----------------------------------------------------------------------------------
 
 
-@_breaks("RDY-3")
+@_breaks("RDY-4")
 class _SendsAfterRefusal(RawClient):
     """Sends a segment after the error that refused its session."""
 
@@ -518,8 +534,8 @@ class _StaysWhenAllIsOver(RawClient):
 class _AnswersNoPings(RawClient):
     """Does not answer pings."""
 
-    def dial(self) -> anyio.abc.ByteStream:
-        return _WithoutPongs(super().dial())
+    async def dial(self) -> anyio.abc.ByteStream:
+        return _WithoutPongs(await super().dial())
 
 
 class _WithoutPongs(anyio.abc.ByteStream):

@@ -31,7 +31,7 @@ class Command:
         environment: Its environment besides; None for that of this process.
     """
 
-    words: tuple[str, ...] = attrs.field(converter=tuple)
+    words: tuple[str, ...]
     environment: Mapping[str, str] | None = attrs.field(default=None, repr=False)
 
     async def __call__(self, invitation: Invitation) -> Exit:

@@ -271,8 +271,12 @@ async def judge_client(
         started_at=started_at,
         seconds=anyio.current_time() - began,
         version=__version__,
-        results=_merged([*(result for each in played for result in each.results)])
-        + tuple(passive_results(choice.revision, Subject.CLIENT, sessions)),
+        results=_merged(
+            [
+                *(result for each in played for result in each.results),
+                *_watched(choice.revision, sessions),
+            ]
+        ),
         sessions=tuple(sessions),
         unjudged=_unjudged([each.run for each in played]),
     )
@@ -297,6 +301,13 @@ def _logs(scenario: Scenario, run: Run, before: int) -> list[SessionLog]:
         )
         for visit in run.visits
     ]
+
+
+def _watched(revision: Revision, sessions: Sequence[SessionLog]) -> list[Result]:
+    """What became of the checks that look at every session."""
+    names = tuple(dict.fromkeys(session.scenario for session in sessions))
+    results = passive_results(revision, Subject.CLIENT, sessions)
+    return [attrs.evolve(result, scenarios=names) for result in results]
 
 
 def _merged(results: Sequence[Result]) -> tuple[Result, ...]:

@@ -101,7 +101,7 @@ def _question(id_: str, title: str) -> Callable[[_Judge], Question]:
 def path(run: Run) -> Answer:
     """HS-1."""
     wrong = [
-        visit.evidence(f"the upgrade request is for {visit.request.path!r}, not for {run.revision.path!r}", 0)
+        visit.evidence(f"the upgrade request is for {visit.path!r}, not for {run.revision.path!r}", 0)
         for visit in run.visits
         if visit.request.path != run.revision.path
     ]
@@ -212,9 +212,9 @@ def anew(run: Run) -> Answer:
     return _judged(int(cut), faults, _blocked("the client was gone before its connection was cut"))
 
 
-@_question("RDY-3.sends-no-media", "A client that was refused by an error sends no media")
+@_question("RDY-4.silent-when-refused", "A client that was refused by an error sends no media")
 def refused(run: Run) -> Answer:
-    """RDY-3."""
+    """RDY-4."""
     faults = []
     seen = 0
     for visit in run.sessions:
@@ -248,7 +248,7 @@ def within(run: Run) -> Answer:
 
 
 def _goes_on(run: Run) -> Answer:
-    faults = [visit.end_of_it() for visit in run.sessions if not visit.ended_well]
+    faults = [visit.end_of_it(run.timeout) for visit in run.sessions if not visit.ended_well]
     if faults and run.baseline is not None and not all(visit.ended_well for visit in run.baseline.sessions):
         return _blocked("the client does not end its sessions in order, whatever happens in them", by=ends.check.id)
     if not faults and not any(visit.starts for visit in run.sessions):
@@ -289,7 +289,7 @@ def errors(run: Run) -> Answer:
 @_question("CLS-1.ends-the-session", "The client ends its session by session.close or by a close frame")
 def ends(run: Run) -> Answer:
     """CLS-1."""
-    faults = [visit.end_of_it() for visit in run.sessions if not visit.ended_well]
+    faults = [visit.end_of_it(run.timeout) for visit in run.sessions if not visit.ended_well]
     return _judged(len(run.sessions), faults, _unseen(""))
 
 

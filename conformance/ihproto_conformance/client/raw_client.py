@@ -6,7 +6,7 @@ from it in one place.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
 
@@ -36,7 +36,7 @@ class RawClient:
         dial: Makes a connection to the judging server.
     """
 
-    def __init__(self, invitation: Invitation, dial: Callable[[], anyio.abc.ByteStream]) -> None:
+    def __init__(self, invitation: Invitation, dial: Callable[[], Awaitable[anyio.abc.ByteStream]]) -> None:
         self.key = invitation.key
         self.revision = invitation.revision
         self.path = self.revision.path
@@ -61,7 +61,7 @@ class RawClient:
         """One session, from the upgrade to the end of the connection."""
         try:
             async with (
-                connect_raw(_HOST + self.path, stream=self.dial(), **self.options()) as self.stream,
+                connect_raw(_HOST + self.path, stream=await self.dial(), **self.options()) as self.stream,
                 anyio.create_task_group() as tasks,
             ):
                 tasks.start_soon(self._speak)
@@ -71,9 +71,9 @@ class RawClient:
         except UpgradeError:
             await self.be_refused()
 
-    def dial(self) -> anyio.abc.ByteStream:
+    async def dial(self) -> anyio.abc.ByteStream:
         """A new connection."""
-        return self._dial()
+        return await self._dial()
 
     def options(self) -> RawConnectOptions:
         """How to connect."""

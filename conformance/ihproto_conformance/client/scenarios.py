@@ -1,6 +1,7 @@
 """The scenarios that are played to a client: what the judging server does, and what is asked about it afterwards.
 
-In all that a scenario does not mention, the server behaves like a real one, and takes any bytes for segments; what they are is for the record.
+In all that a scenario does not mention, the server behaves like a real one. It takes any bytes for segments: what they
+are is for the record.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ TIGHT = 32 * 1024
 #: The length of a long text, in characters: a little less than the 1 MiB at which many clients draw the line.
 LONG_TEXT = 1_000_000
 #: Into how many fragments a text is cut at most.
-_FRAGMENTS = 48
+_FRAGMENTS = 16
 #: How long a drain takes at least, in seconds, and how long the server does not read.
 _SLOW = 2.0
 #: How long the slow server pauses before each text, in seconds.

@@ -11,7 +11,7 @@ import msgspec
 
 from ihproto import Revision, Side
 from ihproto.wire import UpgradeRequested
-from ihproto_conformance.trace import Begins, Binary, Close, Lost, Text
+from ihproto_conformance.trace import Begins, Binary, Close, Lost, Request, Text
 from ihproto_conformance.verdict import Entry, Evidence
 
 #: The close codes with which a client says that it is done; 1005 stands for none.
@@ -120,6 +120,13 @@ class Visit:
         return found
 
     @property
+    def path(self) -> str:
+        """The path of the upgrade request, without what it holds of credentials."""
+        request = self.entries[0].record.passed
+        assert isinstance(request, Request)
+        return request.target.partition("?")[0]
+
+    @property
     def asked_to_end(self) -> int | None:
         """The index of the first `session.close` of the client, None if there was none (CLS-1)."""
         return next((index for index, text in self.of(Side.CLIENT, Text) if _type_of(text.text) == _CLOSE), None)
@@ -157,17 +164,17 @@ class Visit:
         index = record if record is not None else len(self.entries) - 1
         return Evidence(what, self.number, index, round(self.entries[index].record.time, 6))
 
-    def end_of_it(self) -> Evidence:
-        """How the client ended the session in another way than it should."""
+    def end_of_it(self, timeout: float) -> Evidence:
+        """How the client ended the session in another way than it should, in the time that it had, in seconds."""
         first = self.closed_first
         if first is not None:
             close = self.entries[first].record.passed
             assert isinstance(close, Close)
             reason = f" {close.reason!r}" if close.reason else ""
             return self.evidence(f"the client closed the session with code {close.code}{reason}", first)
-        if self.lost is not None:
+        if self.lost is not None and self.over_at is not None and self.over_at < timeout:
             return self.evidence("the client dropped the connection without a close frame", self.lost)
-        return self.evidence("the client had not ended the session when its time was over")
+        return self.evidence(f"the client had not ended the session when its {timeout:g} s were over")
 
 
 _CLOSE = "session.close"

@@ -23,13 +23,13 @@ GOALS_NOT_OFFERED = Check("CFG-6.not-offered", "Goal dimensions that the contrac
 MODEL_REFUSED = Check("CFG-7.no-choice", "A model is refused where the contract offers no choice")
 
 #: What is wrong with a text, by the check that it is for.
-_BROKEN = {
+BROKEN = {
     NOT_JSON: "this is no JSON",
     NOT_OBJECT: '["include"]',
     UNKNOWN_MEMBER: '{"include":[],"ihproto_conformance":true}',
     WRONG_TYPE: '{"include":"conversation_quality_overall"}',
 }
-_BROKEN_IDS = {check.id for check in _BROKEN}
+_BROKEN_IDS = {check.id for check in BROKEN}
 #: How long to listen for an answer that must not come, in seconds.
 _MOMENT = 0.5
 
@@ -48,7 +48,7 @@ def _confirms(revision: Revision) -> bool:
         SECTIONS,
         REPLACES,
         UNKNOWN_VALUE,
-        *_BROKEN,
+        *BROKEN,
         STAYS_OPEN,
         GOALS,
         GOALS_NOT_OFFERED,
@@ -72,7 +72,7 @@ async def config(exam: Exam) -> None:
         await _confirmed(exam, probe, REPLACES, set())
         await probe.config(include=[INCLUDE_OVERALL, "ihproto_conformance"])
         await _confirmed(exam, probe, UNKNOWN_VALUE, {INCLUDE_OVERALL})
-        for check, text in _BROKEN.items():
+        for check, text in BROKEN.items():
             await probe.say(text)
             await _refused(exam, probe, check)
         await probe.config(include=[INCLUDE_OVERALL])
@@ -149,7 +149,7 @@ async def _refused(exam: Exam, probe: Probe, check: Check) -> None:
     answer = await _answer(exam, probe, check)
     message = answer.envelope.message
     if isinstance(message, Error):
-        right = message.code == "ih6001" or check not in _BROKEN
+        right = message.code == "ih6001" or check not in BROKEN
         exam.check(check, right, f"it was refused with {message.code}", probe, answer)
     else:
         exam.failed(check, "it was confirmed by session.updated", probe, answer)

@@ -56,6 +56,19 @@ _AFTERMATH = 1.0
 
 
 @attrs.frozen
+class KeyPair:
+    """A key that can be exchanged for tokens (AUT-1).
+
+    Attributes:
+        key_id: Its id.
+        key_secret: Its secret.
+    """
+
+    key_id: str
+    key_secret: str = attrs.field(repr=False)
+
+
+@attrs.frozen
 class ServerUnderTest:
     """The server under test, and what may be asked of it.
 
@@ -67,6 +80,8 @@ class ServerUnderTest:
         media: The segments of a recording that the server is to accept, in order.
         unscoped_key: A valid credential without the scope (HS-11), None for none.
         bound_token: A client token that is bound to origins, not to `https://ihproto.invalid` (HS-14), None for none.
+        http: Whether the HTTP endpoints beside the stream are to be judged as well (AUT, UPL).
+        key_pair: A key pair that can be exchanged for tokens (AUT-1), None for none.
         patience: How long an answer may take, in seconds.
         longest_wait: Timeouts of the contract up to this are waited for, in seconds (TMO-1, TMO-2).
         allow_plaintext: Allow `ws://` to hosts that are not local.
@@ -81,6 +96,8 @@ class ServerUnderTest:
     media: tuple[Sample, ...] = attrs.field(default=(), repr=False)
     unscoped_key: str | None = attrs.field(default=None, repr=False)
     bound_token: str | None = attrs.field(default=None, repr=False)
+    http: bool = False
+    key_pair: KeyPair | None = None
     patience: float = 10.0
     longest_wait: float = 0.0
     allow_plaintext: bool = False
@@ -90,7 +107,8 @@ class ServerUnderTest:
     @property
     def secrets(self) -> tuple[str, ...]:
         """What must not show anywhere."""
-        return tuple(secret for secret in (self.key, self.unscoped_key, self.bound_token) if secret)
+        pair = self.key_pair.key_secret if self.key_pair is not None else None
+        return tuple(secret for secret in (self.key, self.unscoped_key, self.bound_token, pair) if secret)
 
 
 class Missing(Exception):
@@ -394,6 +412,7 @@ class Exam:
     Attributes:
         target: The server under test.
         results: What was put down so far, by the id of the check.
+        spend: To be called with the seconds of video before they are sent; raises `Missing` if they are too many.
     """
 
     def __init__(
@@ -408,9 +427,13 @@ class Exam:
         self.results: dict[str, Result] = {}
         self._scenario = scenario
         self._numbers = numbers
-        self._spend = spend
+        self.spend = spend
         self._on_session = on_session
         self._redactor = Redactor(target.secrets)
+
+    def hide(self, secret: str) -> None:
+        """Learn of a credential that must not show anywhere."""
+        self._redactor.add([secret])
 
     # -- sessions -------------------------------------------------------------------------------------
 
@@ -422,6 +445,7 @@ class Exam:
         credential: Credential | str | None = "",
         headers: Sequence[tuple[str, str]] = (),
         query: Sequence[tuple[str, str]] = (),
+        verbatim_query: str = "",
     ) -> AsyncIterator[Probe]:
         """Open a connection; leaving the block closes it and looks how the server takes that.
 
@@ -430,6 +454,7 @@ class Exam:
             credential: What to show, text in the usual form; empty for the key under test, None for nothing.
             headers: More headers for the upgrade request.
             query: More parameters for the query of the URL.
+            verbatim_query: The same, as it is to stand in the URL.
 
         Raises:
             NotAccepted: If the server does not accept the upgrade.
@@ -442,13 +467,16 @@ class Exam:
         scanner = MediaScanner(self.target.revision.contract, SegmentPolicy(max_gap_seconds=None))
         observer = Observer(self.target.revision, began, self._redactor, scanner=scanner)
         revision, plaintext = self.target.revision, self.target.allow_plaintext
-        asked = Target.parse(self.target.url, revision, allow_plaintext=plaintext).with_query(query).path
+        url = self.target.url
+        if verbatim_query:
+            url += ("&" if "?" in url else "?") + verbatim_query
+        asked = Target.parse(url, revision, allow_plaintext=plaintext).with_query(query).path
         sent = [(name.lower().encode(), value.encode("latin-1")) for name, value in headers]
         subprotocols = offer(shown).subprotocols if shown is not None else []
         form = shown.form.value if shown is not None else None
         observer.request(began, asked, sent, credential=form, subprotocols=subprotocols)
         connection = connect_raw(
-            self.target.url,
+            url,
             stream=dialled,
             credential=shown,
             revision=revision,
@@ -463,7 +491,7 @@ class Exam:
             async with connection as stream, anyio.create_task_group() as tasks:
                 assert stream.accepted is not None
                 observer.accepted(stream.now(), stream.accepted)
-                probe = Probe(number, stream, observer, began, self.target.patience, self._spend)
+                probe = Probe(number, stream, observer, began, self.target.patience, self.spend)
                 tasks.start_soon(probe.listen)
                 failure: Exception | None = None
                 try:

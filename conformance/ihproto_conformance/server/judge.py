@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from itertools import count
 from typing import Protocol
@@ -25,20 +25,20 @@ _REACH = "reach"
 class Progress(Protocol):
     """Is told how a run goes on."""
 
-    def began(self, scenario: str, title: str) -> None:
+    def began(self, scenario: str) -> None:
         """A scenario begins."""
         ...
 
-    def ended(self, scenario: str, results: Sequence[Result]) -> None:
-        """A scenario is over; the monitor's part is not in its results yet."""
+    def ended(self, scenario: str) -> None:
+        """A scenario is over."""
         ...
 
 
 class _Silent:
-    def began(self, scenario: str, title: str) -> None:
+    def began(self, scenario: str) -> None:
         pass
 
-    def ended(self, scenario: str, results: Sequence[Result]) -> None:
+    def ended(self, scenario: str) -> None:
         pass
 
 
@@ -174,7 +174,7 @@ class _Run:
                 tasks.start_soon(run, scenario)
 
     async def _run(self, scenario: Scenario) -> None:
-        self._progress.began(scenario.name, scenario.title)
+        self._progress.began(scenario.name)
         exam = self._exam(scenario.name, self._target)
         wanted = scenario.checks_in(self._target.revision)
         why: Evidence | None = None
@@ -195,7 +195,7 @@ class _Run:
                 results[check.id] = Result(check, Status.BLOCKED, (scenario.name,), (why,))
         kept = [result for result in results.values() if self._selection.wants(result.check, scenario.name)]
         self._keep(kept)
-        self._progress.ended(scenario.name, kept)
+        self._progress.ended(scenario.name)
 
     def _exam(self, scenario: str, target: ServerUnderTest) -> Exam:
         return Exam(target, scenario, lambda: next(self._numbers), self._spend, self.sessions.append)

@@ -62,7 +62,7 @@ async def stream(exam: Exam) -> None:
             await probe.segment(sample)
         await probe.session_close()
         await end_gracefully(exam, probe, exam.target.patience)
-        accepted = _look_for_refusals(exam, probe, ACCEPTED)
+        accepted = look_for_refusals(exam, probe, ACCEPTED)
         _look_at_times(exam, probe)
         _look_at_quality(exam, probe, confirmed, accepted)
 
@@ -98,7 +98,7 @@ async def end_gracefully(exam: Exam, probe: Probe, patience: float) -> None:
     exam.check(CLOSED, code == 1000, what, probe, over)
 
 
-def _look_for_refusals(exam: Exam, probe: Probe, check: Check) -> bool:
+def look_for_refusals(exam: Exam, probe: Probe, check: Check) -> bool:
     """See that no segment was refused; returns whether that is so, and the server did not end the session itself."""
     for heard in probe.messages(Error):
         message = heard.envelope.message
@@ -228,7 +228,7 @@ async def kept_config(exam: Exam) -> None:
         await probe.session_close()
         await probe.wait_for(SessionClosing)
         await probe.wait_ended()
-        _look_for_refusals(exam, probe, TWICE)
+        look_for_refusals(exam, probe, TWICE)
 
 
 def _look_at_kept(exam: Exam, probe: Probe, later: Heard | None, before: float) -> None:

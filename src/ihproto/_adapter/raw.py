@@ -90,9 +90,6 @@ class RawStream:
         """Send a close frame, or answer that of the peer, and wait for nothing; a lost connection is closed enough."""
         self._frames.close(code, reason)
         await self._driver.flush(patient=False)
-        if self._frames.finished:
-            # Whoever iterates in another task waits for a peer that waits for the end of the connection.
-            self._driver.nudge()
 
     def abort(self, reason: str = "aborted by this side") -> None:
         """Give the connection up without a close frame; the socket is closed when its owner lets go of it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from io import RawIOBase
 from pathlib import Path
 
 from ihproto import Revision
@@ -28,6 +29,7 @@ class TraceFile:
     def __init__(self, path: Path, revision: Revision, started_at: datetime, title: str) -> None:
         self.path = path
         self.problem: str | None = None
+        self._file: RawIOBase | None = None
         try:
             # Unbuffered: a line is there when it was written.
             self._file = path.open("wb", buffering=0)
@@ -42,11 +44,11 @@ class TraceFile:
 
     def close(self) -> None:
         """Write no more."""
-        if hasattr(self, "_file"):
+        if self._file is not None:
             self._file.close()
 
     def _line(self, line: bytes) -> None:
-        if self.problem is not None:
+        if self._file is None or self.problem is not None:
             return
         try:
             self._file.write(line + b"\n")

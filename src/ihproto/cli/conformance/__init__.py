@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import click
 
+from ihproto.cli.conformance.client import client
 from ihproto.cli.conformance.listing import list_checks
 from ihproto.cli.conformance.relay import relay
 from ihproto.cli.conformance.server import server
@@ -29,6 +30,7 @@ def conformance() -> None:
     """  # noqa: D301
 
 
+conformance.add_command(client)
 conformance.add_command(list_checks)
 conformance.add_command(relay)
 conformance.add_command(server)

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-import click
+import sys
+from collections.abc import Iterable, Iterator
 
-from ihproto import CLAUSES, REVISIONS, V1
+import click
+from ihproto_conformance.clause_coverage import UNTESTABLE
+
+from ihproto import CLAUSES, REVISIONS, V1, Revision
 from ihproto.clauses import FAMILIES
 from ihproto.cli.output import PIPE_CLOSED, OutputClosed, echo, plural
+from ihproto_conformance.client import scenarios_of
+from ihproto_conformance.passive import passive_checks
 from ihproto_conformance.server import SCENARIOS
+from ihproto_conformance.server.exam import COMMON
+from ihproto_conformance.verdict import Check, Subject
 
 
 @click.command("list")
@@ -18,42 +26,61 @@ from ihproto_conformance.server import SCENARIOS
     show_default=True,
     help="The revision whose scenarios are listed.",
 )
+@click.option(
+    "--subject",
+    type=click.Choice([subject.value for subject in Subject]),
+    help="Only what servers, or clients, are judged by.",
+)
 @click.option("--clauses", is_flag=True, help="List the clauses instead, each with the checks that look at it.")
-def list_checks(revision: str, clauses: bool) -> None:
-    """List the scenarios with their checks, or the clauses with what looks at them."""
+def list_checks(revision: str, subject: str | None, clauses: bool) -> None:
+    """List the scenarios with their checks, or the clauses with what looks at them.
+
+    A clause that nothing looks at has the reason instead.
+    """
+    subjects = [Subject(subject)] if subject is not None else list(Subject)
+    lines = _clauses(REVISIONS[revision], subjects) if clauses else _scenarios(REVISIONS[revision], subjects)
     try:
-        if clauses:
-            _list_clauses(revision)
-        else:
-            _list_scenarios(revision)
+        for line in lines:
+            echo(line)
     except OutputClosed:
-        raise SystemExit(PIPE_CLOSED) from None
+        sys.exit(PIPE_CLOSED)
 
 
-def _list_scenarios(revision: str) -> None:
-    spoken = REVISIONS[revision]
-    for scenario in SCENARIOS:
-        checks = scenario.checks_in(spoken)
-        if not scenario.applies(spoken) or not checks:
-            continue
-        echo(f"{scenario.name}  {'quick, full' if scenario.quick else 'full'}, {plural(len(checks), 'check')}")
-        echo(f"  {scenario.title}")
-        for check in checks:
-            echo(f"  {check.id:<28} {check.severity.value:<12} {check.title}")
-        echo("")
+def _scenarios(revision: Revision, subjects: Iterable[Subject]) -> Iterator[str]:
+    for subject in subjects:
+        for name, title, suites, checks in _of(subject, revision):
+            yield f"{subject.value}: {name}  {suites}{plural(len(checks), 'check')}"
+            yield f"  {title}"
+            for check in checks:
+                yield f"  {check.id:<28} {check.severity.value:<12} {check.title}"
+            yield ""
 
 
-def _list_clauses(revision: str) -> None:
-    spoken = REVISIONS[revision]
-    checks = {
-        check.id: check for scenario in SCENARIOS if scenario.applies(spoken) for check in scenario.checks_in(spoken)
-    }
+def _of(subject: Subject, revision: Revision) -> Iterator[tuple[str, str, str, tuple[Check, ...]]]:
+    """Name, title, suites and checks of all that is tried with a subject, and what is looked at all the time."""
+    if subject is Subject.SERVER:
+        for tried in SCENARIOS:
+            if tried.applies(revision) and tried.checks_in(revision):
+                suites = "quick, full, " if tried.quick else "full, "
+                yield tried.name, tried.title, suites, tried.checks_in(revision)
+        common = tuple(check for check in COMMON.values() if revision.id in check.clause.revisions)
+        yield "(every session)", "What every session of every scenario shows", "", common
+    else:
+        for played in scenarios_of(revision):
+            yield played.name, played.title, "", tuple(question.check for question in played.asks(revision))
+    yield "(the monitor)", "What passes is judged by the rule book", "", passive_checks(revision, subject)
+
+
+def _clauses(revision: Revision, subjects: Iterable[Subject]) -> Iterator[str]:
+    checks = [
+        (subject, check) for subject in subjects for _, _, _, checks in _of(subject, revision) for check in checks
+    ]
     family = ""
     for entry in CLAUSES.values():
-        if revision not in entry.revisions:
+        if revision.id not in entry.revisions:
             continue
         if entry.family != family:
             family = entry.family
-            echo(f"{family}  {FAMILIES[family]}")
-        names = [check.id for check in checks.values() if check.clause is entry]
-        echo(f"  {entry.id:<8} {entry.level.value:<8} {', '.join(names) or '-'}")
+            yield f"{family}  {FAMILIES[family]}"
+        names = dict.fromkeys(f"{check.id} ({subject.value})" for subject, check in checks if check.clause is entry)
+        yield f"  {entry.id:<8} {entry.level.value:<8} {', '.join(names) or UNTESTABLE.get(entry.id, '-')}"

@@ -4,37 +4,35 @@ from __future__ import annotations
 
 import math
 import os
-import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import anyio
 import attrs
 import click
-from rich.console import Console
-from rich.status import Status as Spinner
 
 from ihproto import REVISIONS, V1, MediaScanner, Revision, SegmentFault, __version__
 from ihproto.anyio import TokenSource
 from ihproto.cli.conformance.reporting import choose_reports, deliver, expected_option, forgive, load, report_options
-from ihproto.cli.credential import CredentialChoice, choose, credential_options
-from ihproto.cli.outcome import guarded, say
-from ihproto.cli.output import INTERRUPTED, TERMINATED, UNREACHABLE, USAGE, plural
+from ihproto.cli.conformance.running import Running
+from ihproto.cli.credential import choose, credential_options
+from ihproto.cli.outcome import guarded
+from ihproto.cli.output import UNREACHABLE, USAGE, plural
 from ihproto.tokens import STREAM_SCOPE
 from ihproto.wire import Target
 from ihproto_conformance import samples
 from ihproto_conformance.samples import Sample
 from ihproto_conformance.server import (
     Cost,
+    KeyPair,
     Selection,
     ServerUnderTest,
     judge_server,
     plan,
     server_checks,
 )
-from ihproto_conformance.verdict import Report, Result
+from ihproto_conformance.verdict import Report
 
 _COMMAND = "conformance server"
 
@@ -93,6 +91,9 @@ _COMMAND = "conformance server"
 @click.option(
     "--bound-token-env", metavar="NAME", help="The variable with a client token that is bound to origins (HS-14)."
 )
+@click.option("--http", is_flag=True, help="Judge the HTTP endpoints of the same service too: tokens, uploads, jobs.")
+@click.option("--pair-id", metavar="ID", help="The id of a key pair to be exchanged for tokens, with --http (AUT-1).")
+@click.option("--pair-secret-env", metavar="NAME", help="The variable with the secret of that key pair.")
 @click.option("--insecure", is_flag=True, help="Allow ws:// to hosts that are not local: the key travels in the open.")
 @expected_option
 @report_options
@@ -113,6 +114,9 @@ def server(
     longest_wait: float,
     unscoped_key_env: str | None,
     bound_token_env: str | None,
+    http: bool,
+    pair_id: str | None,
+    pair_secret_env: str | None,
     insecure: bool,
     expected_failures: Path | None,
     **reports: Any,
@@ -140,6 +144,8 @@ def server(
         media=_media(media, spoken),
         unscoped_key=_from_environment(unscoped_key_env),
         bound_token=_from_environment(bound_token_env),
+        http=http,
+        key_pair=_pair(pair_id, _from_environment(pair_secret_env)),
         patience=patience,
         longest_wait=longest_wait,
         allow_plaintext=insecure,
@@ -151,20 +157,33 @@ def server(
     expected = load(expected_failures, [check.id for check in server_checks(target, Selection(full=True))])
     reporting = choose_reports(**reports)
     _announce(target, selection)
-    job = _Job(target, selection, jobs, choice)
+    running = Running(len(selection.scenarios(spoken)))
+
+    async def judge() -> Report:
+        # Before anything else is made of the URL: what is wrong with it is to be said of a stream's.
+        Target.parse(url, spoken, allow_plaintext=insecure)
+        credential = choice.credential(url, STREAM_SCOPE, spoken.auth_path, allow_plaintext=insecure)
+        key = await credential.token() if isinstance(credential, TokenSource) else credential
+        return await judge_server(
+            attrs.evolve(target, key=key), selection, version=__version__, jobs=jobs, progress=running
+        )
 
     def run() -> int:
-        report = anyio.run(job.run)
-        if job.interrupted is not None:
-            code = TERMINATED if job.interrupted is signal.SIGTERM else INTERRUPTED
-            return say(_COMMAND, "interrupted; nothing is judged", code)
-        assert report is not None
+        report = running.run(judge)
+        if report is None:
+            return running.give_up(_COMMAND)
         report = attrs.evolve(report, fail_on=reporting.fail_on)
         return deliver(_COMMAND, forgive(report, expected, [check.id for check in checks]), reporting)
 
     code = guarded(_COMMAND, run)
     # Who issues the tokens cannot be reached: then nothing can be judged.
     sys.exit(USAGE if code == UNREACHABLE else code)
+
+
+def _pair(key_id: str | None, secret: str | None) -> KeyPair | None:
+    if (key_id is None) is not (secret is None):
+        raise click.UsageError("a key pair has an id and a secret: pass --pair-id and --pair-secret-env")
+    return KeyPair(key_id, secret) if key_id is not None and secret is not None else None
 
 
 def _from_environment(name: str | None) -> str | None:
@@ -205,74 +224,3 @@ def _announce(target: ServerUnderTest, selection: Selection) -> None:
             f"exclude some of {costly}, or take --suite quick"
         )
     click.echo(f"{plural(len(steps), 'scenario')}, at most {use}", err=True)
-
-
-class _Job:
-    """One run, with progress on stderr, that a signal ends."""
-
-    def __init__(self, target: ServerUnderTest, selection: Selection, jobs: int, choice: CredentialChoice) -> None:
-        self.interrupted: signal.Signals | None = None
-        self._target = target
-        self._selection = selection
-        self._jobs = jobs
-        self._choice = choice
-        self._running: list[str] = []
-        self._over = 0
-        self._console = Console(stderr=True, highlight=False)
-        self._spinner: Spinner | None = None
-
-    async def run(self) -> Report | None:
-        """Judge, unless a signal comes; errors come out as they are."""
-        report: Report | None = None
-        failure: Exception | None = None
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._watch, tasks.cancel_scope)
-            try:
-                report = await self._judge()
-            except Exception as error:
-                # Raised below, so that it does not come out wrapped in a group.
-                failure = error
-            tasks.cancel_scope.cancel()
-        if failure is not None:
-            raise failure
-        return report
-
-    async def _judge(self) -> Report:
-        # Before anything else is made of the URL: what is wrong with it is to be said of a stream's.
-        target, revision = self._target, self._target.revision
-        Target.parse(target.url, revision, allow_plaintext=target.allow_plaintext)
-        credential = self._choice.credential(
-            target.url, STREAM_SCOPE, revision.auth_path, allow_plaintext=target.allow_plaintext
-        )
-        key = await credential.token() if isinstance(credential, TokenSource) else credential
-        with self._console.status("reach") as self._spinner:
-            return await judge_server(
-                attrs.evolve(target, key=key),
-                self._selection,
-                version=__version__,
-                jobs=self._jobs,
-                progress=self,
-            )
-
-    def began(self, scenario: str, title: str) -> None:
-        """Show what is tried."""
-        self._running.append(scenario)
-        self._show()
-
-    def ended(self, scenario: str, results: Sequence[Result]) -> None:
-        """Show what is still tried."""
-        self._running.remove(scenario)
-        self._over += 1
-        self._show()
-
-    def _show(self) -> None:
-        if self._spinner is not None:
-            self._spinner.update(
-                f"{plural(self._over, 'scenario')} done, now {', '.join(self._running) or 'the report'}"
-            )
-
-    async def _watch(self, scope: anyio.CancelScope) -> None:
-        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-            async for number in signals:
-                self.interrupted = number
-                scope.cancel()

@@ -1,0 +1,186 @@
+"""The checks of what a service offers beside the stream: the mock server keeps all, and each is seen to fail."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import anyio
+import attrs
+import pytest
+
+from ihproto import REVISIONS, V1, V2, Revision
+from ihproto.anyio import HttpExchange
+from ihproto.tokens import STREAM_SCOPE, ClientToken, ClientTokenRequest
+from ihproto.wire import HttpError
+from ihproto_conformance import samples
+from ihproto_conformance.server import SCENARIOS, KeyPair, Selection, ServerUnderTest, judge_server
+from ihproto_conformance.verdict import Report, Status, Verdict
+from ihproto_mock import MockServer
+from ihproto_mock.credentials import CredentialStore
+from ihproto_mock.keys import DEFAULT_KEY_ID, DEFAULT_KEY_SECRET
+
+NAMES = ("exchange", "client-token", "upload", "upload-job")
+
+
+def judge(revision: Revision, *names: str, patience: float = 10.0, **options: Any) -> Report:
+    """The report on the mock server as it is now, over loopback."""
+
+    async def body() -> Report:
+        async with MockServer(job_seconds=0.05, **options) as mock:
+            target = ServerUnderTest(
+                mock.url_of(revision),
+                revision,
+                mock.key,
+                media=samples.recording(),
+                http=True,
+                key_pair=KeyPair(DEFAULT_KEY_ID, DEFAULT_KEY_SECRET),
+                patience=patience,
+            )
+            return await judge_server(target, Selection(full=True, include=names), version="0")
+
+    return anyio.run(body)
+
+
+def broken(report: Report) -> set[str]:
+    return {result.check.id for result in report.results if result.status.broken}
+
+
+@pytest.mark.parametrize("revision", REVISIONS.values(), ids=list(REVISIONS))
+def test_the_mock_server_keeps_everything(revision: Revision) -> None:
+    report = judge(revision, *NAMES, pin=[revision.id])
+    assert broken(report) == set()
+    assert report.verdict is Verdict.CONFORMS
+    judged = [result for result in report.results if result.status is Status.PASSED]
+    assert len(judged) >= 5
+    assert DEFAULT_KEY_SECRET not in repr(report) + repr(report.sessions)
+
+
+def test_nothing_of_it_is_tried_without_being_asked_for() -> None:
+    async def body() -> Report:
+        target = ServerUnderTest("ws://127.0.0.1:9", V1, "k", media=samples.recording())
+        return await judge_server(target, Selection(full=True, include=NAMES), version="0")
+
+    assert anyio.run(body).verdict is Verdict.UNJUDGED
+
+
+TOKEN = {"access_token": "garbage", "token_type": "Bearer", "expires_in": 900, "scope": STREAM_SCOPE}
+CLIENT_TOKEN = {**TOKEN, "expires_in": 300, "max_concurrent": 1}
+JOB = {
+    "job_id": "j1",
+    "status": "queued",
+    "model": "inter-2",
+    "created_at": "2026-01-01T00:00:00Z",
+    "expires_at": "2026-01-01T01:00:00Z",
+    "status_url": "/v2/upload/jobs/j1",
+}
+
+Said = tuple[int, Any]
+Tamper = Callable[[str, int, Any], Said | None]
+
+
+def tampered(patch: pytest.MonkeyPatch, tamper: Tamper) -> None:
+    """Let the mock say something else where a tamper says so, going by path, status and body."""
+    respond, refuse = HttpExchange.respond, HttpExchange.refuse
+
+    async def responds(self: HttpExchange, status: int, body: bytes, **options: Any) -> None:
+        said = tamper(self.request.path, status, json.loads(body or b"null"))
+        if said is not None:
+            status, body = said[0], json.dumps(said[1]).encode()
+        await respond(self, status, body, **options)
+
+    async def refuses(self: HttpExchange, status: int, error: HttpError, **options: Any) -> None:
+        told = {"error_id": error.error_id, "message": error.message, "link": error.link}
+        said = tamper(self.request.path, status, told)
+        if said is None:
+            await refuse(self, status, error, **options)
+        else:
+            await respond(self, said[0], json.dumps(said[1]).encode())
+
+    patch.setattr(HttpExchange, "respond", responds)
+    patch.setattr(HttpExchange, "refuse", refuses)
+
+
+def at(path: str, status: int, change: Callable[[Any], Said]) -> Tamper:
+    """Change what is said at a path with a status."""
+    return lambda where, how, body: change(body) if where.startswith(path) and how == status else None
+
+
+def members(**changes: Any) -> Callable[[Any], Said]:
+    """The same with other members."""
+    return lambda body: (200, {**body, **changes})
+
+
+def _without_result(body: Any) -> Said:
+    return 200, {**body, "status": "completed", "result": None}
+
+
+BREAKS: dict[str, tuple[Revision, str, Tamper]] = {
+    "AUT-1.exchange": (V1, "exchange", at("/v1/auth", 200, members(scope="interhumanai.upload"))),
+    "AUT-1.lifetime": (V1, "exchange", at("/v1/auth", 200, members(expires_in=60))),
+    "AUT-1.both-paths": (V1, "exchange", at("/v0/auth", 200, lambda body: (404, {}))),
+    "AUT-1.wrong-secret": (V1, "exchange", at("/v1/auth", 401, lambda body: (200, TOKEN))),
+    "AUT-1.opens": (V1, "exchange", at("/v1/auth", 200, members(access_token="garbage"))),
+    "AUT-2.issued": (V1, "client-token", at("/v1/client_tokens", 200, members(max_concurrent=5))),
+    "AUT-2.clamped": (
+        V1,
+        "client-token",
+        lambda path, status, body: (200, {**body, "expires_in": 1}) if body and body.get("expires_in") == 60 else None,
+    ),
+    "AUT-2.opens": (V1, "client-token", at("/v1/client_tokens", 200, members(access_token="garbage"))),
+    "AUT-2.foreign-key": (V1, "client-token", at("/v1/client_tokens", 401, lambda body: (200, CLIENT_TOKEN))),
+    "UPL-1.analysed": (V1, "upload", at("/v1/upload", 200, lambda body: (200, {}))),
+    "UPL-1.sections": (V1, "upload", at("/v1/upload", 200, lambda body: (200, {"signals": []}))),
+    "UPL-1.too-small": (
+        V1,
+        "upload",
+        lambda path, status, body: (200, {"signals": []}) if status >= 400 and status != 401 else None,
+    ),
+    "UPL-1.no-video-file": (
+        V1,
+        "upload",
+        lambda path, status, body: (500, {}) if status >= 400 and status != 401 else None,
+    ),
+    "ERR-3.http-body": (V1, "upload", at("/v1/upload", 401, lambda body: (401, {"detail": "no"}))),
+    "ERR-3.link": (V1, "upload", at("/v1/upload", 401, lambda body: (401, {**body, "link": "https://example.com"}))),
+    "UPL-2.job": (V2, "upload-job", at("/v2/upload/analyze", 202, members(model="inter-9"))),
+    "UPL-2.finished": (V2, "upload-job", at("/v2/upload/jobs", 200, _without_result)),
+    "UPL-2.unknown-job": (V2, "upload-job", at("/v2/upload/jobs", 404, lambda body: (500, {}))),
+    "UPL-2.unknown-model": (
+        V2,
+        "upload-job",
+        lambda path, status, body: (202, JOB) if path == "/v2/upload/analyze" and status >= 400 else None,
+    ),
+}
+
+
+@pytest.mark.parametrize("check", BREAKS)
+def test_what_breaks_a_rule_is_named(check: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    revision, scenario, tamper = BREAKS[check]
+    tampered(monkeypatch, tamper)
+    report = judge(revision, scenario)
+    assert check in broken(report)
+    others = {id_ for id_ in broken(report) if id_.partition(".")[0] != check.partition(".")[0]}
+    assert others == set()
+
+
+def test_a_second_session_on_a_client_token_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    issue = CredentialStore.issue
+
+    def generous(self: CredentialStore, request: ClientTokenRequest, now: float) -> object:
+        issued = issue(self, attrs.evolve(request, max_concurrent=5), now)
+        return attrs.evolve(issued, max_concurrent=1) if isinstance(issued, ClientToken) else issued
+
+    monkeypatch.setattr(CredentialStore, "issue", generous)
+    assert broken(judge(V1, "client-token")) == {"AUT-2.one-at-a-time"}
+
+
+def test_a_revocation_without_effect_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(CredentialStore, "revoke", lambda *_: None)
+    assert broken(judge(V1, "client-token", patience=0.3)) == {"AUT-2.revoked"}
+
+
+def test_every_check_is_shown_to_fail() -> None:
+    declared = {check.id for scenario in SCENARIOS if scenario.name in NAMES for check in scenario.checks}
+    assert declared - set(BREAKS) == {"AUT-2.one-at-a-time", "AUT-2.revoked"}
