@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test lint docs bench fuzz media-report clean
+.PHONY: help demo test lint docs matrix bench fuzz media-report clean
 
 help: ## Say what there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 15
@@ -38,6 +38,9 @@ lint: $(READY) ## Check style, types and import contracts
 
 docs: $(READY) ## Write the generated pages of docs/
 	$(BIN)/python docs/generate.py
+
+matrix: $(READY) ## Run the conformance suite against every broken server, and write docs/matrix.md
+	$(BIN)/python -m ihproto_conformance.matrix docs/matrix.md
 
 bench: $(READY) ## Measure memory while a large segment arrives, and the cost of scanning
 	$(BIN)/python bench/segment_memory.py

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any
 
 import anyio
@@ -60,25 +61,29 @@ def memory_pair() -> tuple[MemoryStream, MemoryStream]:
 class MemoryListener(Listener[MemoryStream]):
     """Takes connections that are made with `dial`; for `ihproto.anyio.serve`."""
 
-    def __init__(self) -> None:
-        self._sender, self._receiver = anyio.create_memory_object_stream[MemoryStream](_DEPTH)
+    @cached_property
+    def _ends(self) -> tuple[MemoryObjectSendStream[MemoryStream], MemoryObjectReceiveStream[MemoryStream]]:
+        # Made when somebody connects or takes connections, for then somebody closes them.
+        send, receive = anyio.create_memory_object_stream[MemoryStream](_DEPTH)
+        return send, receive
 
     async def dial(self) -> MemoryStream:
         """Connect, and return the near end."""
         near, far = memory_pair()
-        await self._sender.send(far)
+        await self._ends[0].send(far)
         return near
 
     async def serve(self, handler: Callable[[MemoryStream], Any], task_group: TaskGroup | None = None) -> None:
         """Call the handler for every connection, in a task of its own."""
         async with anyio.create_task_group() as own:
             group = task_group if task_group is not None else own
-            async for stream in self._receiver:
+            async for stream in self._ends[1]:
                 group.start_soon(handler, stream)
 
     async def aclose(self) -> None:
         """Take no more connections, and close those that nobody has taken."""
-        self._sender.close()
-        while self._receiver.statistics().current_buffer_used:
-            await self._receiver.receive_nowait().aclose()
-        self._receiver.close()
+        sender, receiver = self._ends
+        sender.close()
+        while receiver.statistics().current_buffer_used:
+            await receiver.receive_nowait().aclose()
+        receiver.close()

@@ -89,7 +89,7 @@ class MockServer:
             pages,
         )
         self._log = log
-        self._options = ServeOptions(on_failed=self._fail, on_request=self._answer, **options)
+        self._options = ServeOptions(on_failed=self._fail, on_request=self.answer, **options)
         self._listener = listener
         self._server: Server | None = None
         self._stack = AsyncExitStack()
@@ -152,7 +152,8 @@ class MockServer:
             return
         await self._streams.serve(stream, revision, say)
 
-    async def _answer(self, exchange: HttpExchange) -> None:
+    async def answer(self, exchange: HttpExchange) -> None:
+        """Answer a plain HTTP request, also one that came to another server that stands in front of this one."""
         await self._http.answer(exchange, self._teller(exchange.correlation_id))
 
     def _fail(self, connection: str, what: str) -> None:

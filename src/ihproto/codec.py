@@ -112,7 +112,7 @@ class Codec:
         raise max(found, key=lambda error: len(error.finding.path or ""))
 
     def _malformed(self, cls: type[m.ServerMessage], error: Exception) -> MalformedMessage:
-        """What is wrong, by the clause that gives the shape of the message, or of the scores in it, in this revision."""
+        """What is wrong, by the clause that gives the shape of the message, or of the scores in it."""
         clause_id = _SCORES_CLAUSE if _IN_SCORES.search(str(error)) else cls.clause_id
         holds = self.revision.id in clause(clause_id).revisions
         return _malformed(clause_id if holds else self.revision.framing.clause_id, error, self._root, cls.type)

@@ -83,7 +83,7 @@ def another(message: Message, type_: str, /, **fields: Any) -> Message:
     return {**message, "type": type_, "data": fields}
 
 
-def change(types: str | Collection[str], when: Test = always, **fields: Any) -> Behaviour:
+def change(types: str | Collection[str], when: Test = always, /, **fields: Any) -> Behaviour:
     """Say other values for some fields of a message."""
     return edit(types, lambda message, talk: data(message).update(copy.deepcopy(fields)), when)
 
@@ -98,7 +98,7 @@ def edit(types: str | Collection[str], make: Callable[[Message, Talk], object], 
     return says(types, edited, when)
 
 
-def frame(types: str | Collection[str], when: Test = always, **members: Any) -> Behaviour:
+def frame(types: str | Collection[str], when: Test = always, /, **members: Any) -> Behaviour:
     """Say other values for some members of the envelope."""
     return edit(types, lambda message, talk: message.update(members), when)
 

@@ -152,7 +152,7 @@ FAULTS = (
     Fault(
         "CFG-5.code",
         "Refuses a config with another error",
-        change("error", when=error("ih6001", about="session"), code="ih6009"),
+        change("error", error("ih6001", about="session"), code="ih6009"),
     ),
     Fault(
         "CFG-5.closes",

@@ -154,7 +154,8 @@ class Fault:
         behaviour: How it does that.
         revisions: The ids of the revisions in which it can be shown; the first is the one that it is shown in.
         also: Ids of other clauses that say the same thing, so that it breaks them as well.
-        scenario: What there has to be in the video for it to show: a scenario of the mock server, or its name.
+        scenario: What there has to be in the video for it to show: a scenario of the mock server, or its name; None
+            where any will do in which something happens.
         contract: What the conforming server behind it has otherwise in its contract than it should.
     """
 
@@ -163,7 +164,7 @@ class Fault:
     behaviour: Behaviour = attrs.field(repr=False)
     revisions: tuple[str, ...] = ("v1", "v2")
     also: tuple[str, ...] = ()
-    scenario: Scenario | str = attrs.field(default="lively", repr=False)
+    scenario: Scenario | str | None = attrs.field(default=None, repr=False)
     contract: Mapping[str, Any] = attrs.field(factory=dict, repr=False)
 
     @property

@@ -190,7 +190,7 @@ FAULTS = (
     Fault(
         "HS-11.code",
         "Tells a missing scope with ih2001",
-        change("error", when=error("ih2003"), code="ih2001"),
+        change("error", error("ih2003"), code="ih2001"),
         _ENVELOPES,
     ),
     Fault("HS-11.close-code", "Closes with 1008 for a missing scope", close_with(1008, 4003), _ENVELOPES),

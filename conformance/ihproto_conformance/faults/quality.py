@@ -34,7 +34,7 @@ def _sets(message: Message) -> list[Message]:
     ]
 
 
-def _scores(**scores: float) -> Behaviour:
+def _scores(**scores: float | str) -> Behaviour:
     """Tell other scores."""
     return edit(_QUALITY, lambda message, talk: [each.update(scores) for each in _sets(message)])
 

@@ -40,7 +40,7 @@ def _silent(*codes: str) -> Behaviour:
 
 def _code(code: str, *codes: str) -> Behaviour:
     """Refuse segments with another error."""
-    return change("error", when=error(*codes, about="segments"), code=code)
+    return change("error", error(*codes, about="segments"), code=code)
 
 
 def _begins(message: Message, talk: Talk) -> bool:
@@ -109,7 +109,7 @@ FAULTS = (
     Fault(
         "SEG-6.code",
         "Refuses a session that begins in mid-recording with ih5002",
-        change("error", when=_begins, code="ih5002"),
+        change("error", _begins, code="ih5002"),
     ),
     Fault("SEG-7.silent", "Takes media without a video track", _silent("ih5001")),
     Fault("SEG-7.code", "Refuses media without a video track with ih5004", _code("ih5004", "ih5001")),
@@ -117,12 +117,12 @@ FAULTS = (
     Fault(
         "SEG-8.unnamed",
         "Does not name the segment that it refuses",
-        change("error", when=error("ih4002", "ih4007", "ih5001", "ih5004", "ih5008", "ih6002"), segment=None),
+        change("error", error("ih4002", "ih4007", "ih5001", "ih5004", "ih5008", "ih6002"), segment=None),
     ),
     Fault(
         "SEG-8.names-one",
         "Names a segment where the session is at fault",
-        change("error", when=error("ih6003", "ih6004"), segment=0),
+        change("error", error("ih6003", "ih6004"), segment=0),
     ),
     Fault("SEG-9.milliseconds", "Tells times in milliseconds", _times(lambda time: time * 1000)),
     Fault("SEG-9.clock", "Counts time from before the first segment", _times(lambda time: time + 100)),

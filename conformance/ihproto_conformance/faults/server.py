@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Iterable, Mapping
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypedDict, Unpack
 
@@ -12,7 +13,7 @@ import anyio
 import attrs
 from anyio.abc import Listener, TaskGroup
 
-from ihproto import REVISIONS, MediaScanner, Revision, SegmentScanner, ServerSettings, SessionReady
+from ihproto import REVISIONS, Revision, SegmentScanner, ServerSettings, SessionReady
 from ihproto.anyio import RawStream, ServeOptions, Server, ServerStream, StreamError, UpgradeError, connect_raw, serve
 from ihproto.tokens import STREAM_SCOPE
 from ihproto.wire import RawBytes, RawClose, RawEvent, RawLost, RawText, UpgradeFailed, UpgradeRequested
@@ -30,7 +31,7 @@ from ihproto_conformance.faults.fault import (
     Verbatim,
 )
 from ihproto_conformance.memory import MemoryListener
-from ihproto_mock import KeyPair, LogEntry, MockServer
+from ihproto_mock import KeyPair, LogEntry, MockServer, Scenario
 from ihproto_mock.leases import Denial
 
 #: Headers that belong to a connection, and are made anew for the one behind.
@@ -44,6 +45,7 @@ class MockOptions(TypedDict, total=False):
     keys: Mapping[str, Collection[str]] | None
     key_pairs: Iterable[KeyPair] | None
     make_scanner: Callable[[SessionReady], SegmentScanner]
+    pages: Path | None
     log: Callable[[LogEntry], None] | None
 
 
@@ -55,6 +57,7 @@ class FaultyServer:
         revision: The revision in which it is shown; None for the first of the fault.
         pin: Ids of revisions to serve at other paths; see `MockServer`.
         settings: What the sessions promise, but for what the fault changes.
+        scenario: What there is in the video, where the fault does not need something of its own.
         listener: What brings connections instead of `host` and `port`; see `ihproto.anyio.serve`.
         mock: What else to tell the conforming server.
         **options: Where and how to listen; see `ihproto.anyio.ServeOptions`.
@@ -65,7 +68,8 @@ class FaultyServer:
         mock: The conforming server.
 
     Raises:
-        ValueError: If another revision is pinned at the path of that revision.
+        ScenarioError: If the scenario cannot be used.
+        ValueError: If another revision is pinned at the path of that revision, or there is no key.
     """
 
     def __init__(
@@ -75,6 +79,7 @@ class FaultyServer:
         revision: Revision | None = None,
         pin: Iterable[str] = (),
         settings: ServerSettings | None = None,
+        scenario: Scenario | str | Path = "lively",
         listener: Listener[Any] | None = None,
         mock: MockOptions | None = None,
         **options: Unpack[ServeOptions],
@@ -90,14 +95,11 @@ class FaultyServer:
             listener=self._inside,
             pin=[*pin, self.revision.id],
             settings=settings,
-            scenario=fault.scenario,
-            make_scanner=(mock or {}).get("make_scanner", MediaScanner),
-            keys=(mock or {}).get("keys"),
-            key_pairs=(mock or {}).get("key_pairs"),
-            log=(mock or {}).get("log"),
+            scenario=fault.scenario if fault.scenario is not None else scenario,
+            **(mock if mock is not None else MockOptions()),
         )
         self._listener = listener
-        self._options = options
+        self._options: ServeOptions = {"on_request": self.mock.answer, **options}
         self._server: Server | None = None
         self._stack = AsyncExitStack()
 
@@ -261,7 +263,8 @@ class _Passage:
 
 
 async def _send(stream: RawStream, what: Passed) -> None:
-    try:
+    # Whoever reads finds out how it ended.
+    with suppress(StreamError):
         match what:
             case RawText(text):
                 await stream.send_text(text)
@@ -269,17 +272,12 @@ async def _send(stream: RawStream, what: Passed) -> None:
                 await stream.send_bytes(data)
             case RawClose(code, reason):
                 await stream.close(code, reason)
-    except StreamError:
-        # Whoever reads finds out how it ended.
-        pass
 
 
 async def _send_verbatim(stream: RawStream, data: bytes) -> None:
-    try:
+    # The client may have been faster to end the connection.
+    with suppress(StreamError):
         await stream.send_verbatim(data)
-    except StreamError:
-        # The client was faster to end the connection.
-        pass
 
 
 class _Assembly:

@@ -39,7 +39,7 @@ FAULTS = (
         "TMO-1.not-afresh", "Ends a session after the idle timeout, whatever the client says", _expires("ih6003", 300)
     ),
     Fault("TMO-1.no-error", "Ends silence without a word", withhold("error", error("ih6003"))),
-    Fault("TMO-1.code", "Ends silence with ih6004", change("error", when=error("ih6003"), code="ih6004")),
+    Fault("TMO-1.code", "Ends silence with ih6004", change("error", error("ih6003"), code="ih6004")),
     Fault(
         "TMO-2.never",
         "Lets a session last for ever",
@@ -53,5 +53,5 @@ FAULTS = (
         contract={_DURATION: 1000},
     ),
     Fault("TMO-2.no-error", "Ends a long session without a word", withhold("error", error("ih6004"))),
-    Fault("TMO-2.code", "Ends a long session with ih6003", change("error", when=error("ih6004"), code="ih6003")),
+    Fault("TMO-2.code", "Ends a long session with ih6003", change("error", error("ih6004"), code="ih6003")),
 )

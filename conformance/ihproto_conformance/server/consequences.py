@@ -7,13 +7,14 @@ same, and names the fault that comes first.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import attrs
 
 from ihproto_conformance.verdict import Evidence, Result, Status
 
-#: Clauses that cannot be judged in a session in which one of the clauses behind them was broken.
+#: Clauses that cannot be judged in a session in which one of the clauses behind them was broken; in this order, where
+#: one that is blocked blocks no other.
 CONSEQUENCES: Mapping[str, tuple[str, ...]] = {
     # An error that cannot be read, or is another than it should be, is the answer to some text.
     "CFG-2": ("ERR-1", "CFG-5"),
@@ -33,25 +34,30 @@ CONSEQUENCES: Mapping[str, tuple[str, ...]] = {
 
 def without_consequences(results: Sequence[Result]) -> list[Result]:
     """The results, with those blocked that follow from others in the same sessions."""
-    broken: dict[str, dict[int, Evidence]] = {}
+    judged = list(results)
+    for clause_id, roots in CONSEQUENCES.items():
+        where = {root: _sessions(judged, root) for root in roots}
+        judged = [_judged(each, where) if each.check.clause.id == clause_id else each for each in judged]
+    return judged
+
+
+def _sessions(results: Iterable[Result], clause_id: str) -> dict[int, Evidence]:
+    """The sessions in which a clause was broken, with what shows it."""
+    found: dict[int, Evidence] = {}
     for result in results:
-        if result.status is Status.FAILED:
+        if result.check.clause.id == clause_id and result.status is Status.FAILED:
             for item in result.evidence:
                 if item.session is not None:
-                    broken.setdefault(result.check.clause.id, {}).setdefault(item.session, item)
-    return [_judged(result, broken) for result in results]
+                    found.setdefault(item.session, item)
+    return found
 
 
-def _judged(result: Result, broken: Mapping[str, Mapping[int, Evidence]]) -> Result:
-    roots = CONSEQUENCES.get(result.check.clause.id, ())
+def _judged(result: Result, roots: Mapping[str, Mapping[int, Evidence]]) -> Result:
     sessions = {item.session for item in result.evidence if item.session is not None}
-    if result.status is not Status.FAILED or not sessions:
+    if result.status is not Status.FAILED or not sessions or sessions - set().union(*roots.values()):
         return result
-    found = {root: broken[root].keys() & sessions for root in roots if root in broken}
-    if sessions - set().union(*found.values()):
-        return result
-    root = next(root for root, where in found.items() if where)
-    first = broken[root][min(found[root])]
+    root, session = min((root, session) for root, where in roots.items() for session in where.keys() & sessions)
+    first = roots[root][session]
     return attrs.evolve(
         result,
         status=Status.BLOCKED,

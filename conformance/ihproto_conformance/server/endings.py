@@ -37,8 +37,9 @@ async def late_media(exam: Exam) -> None:
             lambda envelope: isinstance(envelope.message, Error) and envelope.message.segment is not None
         )
         closing = probe.messages(SessionClosing)
-        ends = [*probe.messages(SessionEnded), *([probe.ended] if probe.ended is not None else [])]
-        over = min((end.time for end in ends), default=math.inf)
+        over = probe.ended.time if probe.ended is not None else math.inf
+        for ended in probe.messages(SessionEnded):
+            over = min(over, ended.time)
         if error is not None:
             exam.passed(LATE_MEDIA)
         elif not closing:

@@ -21,7 +21,15 @@ from ihproto.media import MediaScanner, NominalScanner
 from ihproto.revisions import REVISIONS
 from ihproto.server import ServerSettings
 from ihproto.tokens import STREAM_SCOPE, UPLOAD_SCOPE
+from ihproto_conformance.faults import FAULTS, Fault, FaultyServer, MockOptions, fault
 from ihproto_mock import BUNDLED, DEFAULT_KEY, DEFAULT_KEY_ID, KeyPair, LogEntry, MockServer, ScenarioError
+
+
+def _list_faults(context: click.Context, parameter: click.Parameter, wanted: bool) -> None:
+    if wanted and not context.resilient_parsing:
+        for broken in FAULTS.values():
+            echo(f"{broken.id:28} {broken.clause.level.value:7} {broken.sentence}")
+        context.exit()
 
 
 @click.command()
@@ -92,6 +100,20 @@ from ihproto_mock import BUNDLED, DEFAULT_KEY, DEFAULT_KEY_ID, KeyPair, LogEntry
     show_default=True,
     help="How to log, on stderr.",
 )
+@click.option(
+    "--fault",
+    "fault_id",
+    metavar="ID",
+    help="Be wrong in one way, for example SIG-1.repeated, to see whether somebody notices.",
+)
+@click.option(
+    "--list-faults",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_list_faults,
+    help="Name every fault that --fault takes, and stop.",
+)
 def mock(
     host: str,
     port: int,
@@ -105,6 +127,7 @@ def mock(
     pages: Path | None,
     port_file: Path | None,
     log_format: str,
+    fault_id: str | None,
 ) -> None:
     """Run a mock server: every revision of the stream, uploads, and tokens, at one address.
 
@@ -116,6 +139,7 @@ def mock(
       ihproto mock
       ihproto mock --port 0 --port-file port.txt --log-format json
       ihproto mock --scenario troubled --key ih_live_one --scoped-key ih_live_two interhumanai.upload
+      ihproto mock --fault SIG-1.repeated
     """  # noqa: D301
     scopes: dict[str, tuple[str, ...]] = dict.fromkeys(keys, (STREAM_SCOPE, UPLOAD_SCOPE))
     for key, names in scoped_keys:
@@ -126,19 +150,23 @@ def mock(
             raise click.UsageError(f"--scoped-key: {what}")
     log = _log_json if log_format == "json" else _TextLog()
     logging.getLogger("ihproto").addHandler(_LogHandler(log))
+    broken = _fault(fault_id) if fault_id is not None else None
+    options = MockOptions(
+        keys=scopes or None,
+        key_pairs=[KeyPair(*pair) for pair in key_pairs] or None,
+        make_scanner=MediaScanner if segment_seconds is None else lambda contract: NominalScanner(segment_seconds),
+        pages=pages,
+        log=log,
+    )
+    settings = ServerSettings(unavailable_models=unavailable_models)
+    server: MockServer | FaultyServer
     try:
-        server = MockServer(
-            keys=scopes or None,
-            key_pairs=[KeyPair(*pair) for pair in key_pairs] or None,
-            pin=pin,
-            settings=ServerSettings(unavailable_models=unavailable_models),
-            scenario=scenario,
-            make_scanner=MediaScanner if segment_seconds is None else lambda contract: NominalScanner(segment_seconds),
-            pages=pages,
-            log=log,
-            host=host,
-            port=port,
-        )
+        if broken is None:
+            server = MockServer(pin=pin, settings=settings, scenario=scenario, host=host, port=port, **options)
+        else:
+            server = FaultyServer(
+                broken, pin=pin, settings=settings, scenario=scenario, mock=options, host=host, port=port
+            )
     except (ScenarioError, ValueError) as error:
         raise click.UsageError(str(error)) from None
     try:
@@ -150,7 +178,16 @@ def mock(
         sys.exit(PIPE_CLOSED)
 
 
-async def _run(server: MockServer, port_file: Path | None) -> None:
+def _fault(fault_id: str) -> Fault:
+    try:
+        broken = fault(fault_id)
+    except KeyError as error:
+        raise click.UsageError(f"--fault: {error.args[0]}") from None
+    click.echo(f"ihproto mock: wrong on purpose, {broken.id} in {broken.revision}: {broken.sentence}", err=True)
+    return broken
+
+
+async def _run(server: MockServer | FaultyServer, port_file: Path | None) -> None:
     with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         async with server:
             if port_file is not None:
