@@ -27,7 +27,7 @@ from ihproto import (
 from ihproto.revisions import INCLUDE_PARAMETER
 from ihproto_conformance import samples
 from ihproto_conformance.samples import Sample
-from ihproto_conformance.server.exam import Exam, Heard, Probe
+from ihproto_conformance.server.exam import Exam, Heard, NotAccepted, Probe
 from ihproto_conformance.server.scenario import scenario
 from ihproto_conformance.server.segments import (
     AFTERWARDS,
@@ -41,7 +41,7 @@ from ihproto_conformance.server.segments import (
     TOO_SHORT,
 )
 from ihproto_conformance.server.streaming import ACCEPTED, media_seconds
-from ihproto_conformance.verdict import Check
+from ihproto_conformance.verdict import Check, Evidence
 
 ANSWERED = Check("STS-1.answered", "Of each segment it is said that it is completed, or what is wrong with it")
 TIMES = Check("STS-2.times", "Times of signals lie within their segment, counted from where the revision counts")
@@ -77,7 +77,8 @@ async def status(exam: Exam) -> None:
         stretches: dict[int, _Stretch] = {}
         for sample in exam.target.media:
             start = probe.media_seconds
-            stretches[await probe.segment(sample)] = _Stretch(start, probe.media_seconds)
+            number = await probe.segment(sample)
+            stretches[number] = _Stretch(start, probe.media_seconds)
         left = await _settled(exam, probe, set(stretches))
         named = ", ".join(str(number) for number in sorted(left))
         exam.check(ANSWERED, not left, f"nothing was said of the end of segment {named}", probe)
@@ -250,7 +251,9 @@ async def _accepted(exam: Exam, probe: Probe, check: Check) -> None:
     number = await probe.segment(samples.clip())
     answer = await _outcome(exam, probe, number)
     if answer is None:
-        exam.failed(check, f"segment {number}, a complete file, was neither completed nor refused", probe)
+        what = f"segment {number}, a complete file, was neither completed nor refused"
+        exam.failed(ANSWERED, what, probe)
+        exam.blocked(check, what, probe)
     else:
         completed = isinstance(answer.envelope.message, SegmentCompleted)
         what = f"segment {number}, a complete file, was refused: {_words(answer)}"
@@ -340,6 +343,13 @@ async def sections(exam: Exam) -> None:
 
 
 async def _ask(exam: Exam, check: Check, query: str, wanted: tuple[str, ...]) -> None:
+    try:
+        await _look(exam, check, query, wanted)
+    except NotAccepted as error:
+        exam.note(check, Evidence(f"with ?{query}, {error}", error.session))
+
+
+async def _look(exam: Exam, check: Check, query: str, wanted: tuple[str, ...]) -> None:
     async with exam.open(check.title, verbatim_query=query) as probe:
         number = await probe.segment(samples.clip())
         answer = await probe.wait_for(SegmentResult, SegmentFailed)

@@ -6,11 +6,11 @@ import sys
 from collections.abc import Iterable, Iterator
 
 import click
-from ihproto_conformance.clause_coverage import UNTESTABLE
 
 from ihproto import CLAUSES, REVISIONS, V1, Revision
 from ihproto.clauses import FAMILIES
 from ihproto.cli.output import PIPE_CLOSED, OutputClosed, echo, plural
+from ihproto_conformance.clause_coverage import UNTESTABLE
 from ihproto_conformance.client import scenarios_of
 from ihproto_conformance.passive import passive_checks
 from ihproto_conformance.server import SCENARIOS
