@@ -44,7 +44,7 @@ def _completes(message: Message, talk: Talk) -> Instead:
 
 
 def _too_small(message: Message, talk: Talk) -> bool:
-    size = talk.sizes[message["segment"] - 1]
+    size: int = talk.sizes[message["segment"] - 1]
     return 0 < size < 10_000
 
 

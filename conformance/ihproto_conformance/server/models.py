@@ -8,7 +8,7 @@ from ihproto import AudioFormat, Error, Model, Revision, SessionReady, SessionUp
 from ihproto.revisions import MODEL_PARAMETER
 from ihproto_conformance import samples
 from ihproto_conformance.samples import Sample
-from ihproto_conformance.server.exam import Exam, Heard, Missing, NotAccepted, Probe
+from ihproto_conformance.server.exam import Exam, Heard, Missing, NotAccepted, Probe, other_reason
 from ihproto_conformance.server.handshake import NOT_READY
 from ihproto_conformance.server.scenario import scenario
 from ihproto_conformance.verdict import Check, Evidence, Status
@@ -171,7 +171,10 @@ async def _send_audio(exam: Exam, probe: Probe, model: Model) -> None:
     message = answer.envelope.message if answer is not None else None
     if isinstance(message, Error) and message.segment is not None:
         what = f"segment {message.segment} was refused with {message.code}: {message.message[:200]}"
-        exam.failed(RAW_AUDIO, what, probe, answer)
+        if other_reason(message.code):
+            exam.unseen(RAW_AUDIO, what)
+        else:
+            exam.failed(RAW_AUDIO, what, probe, answer)
         answer = await _answer(probe)
         message = answer.envelope.message if answer is not None else None
     else:
