@@ -174,7 +174,8 @@ def test_ctrl_c_ends_it_cleanly() -> None:
             stderr=subprocess.PIPE,
             text=True,
         )
-        # It waits for an answer to its upgrade.
+        # It waits for an answer to its upgrade; one that never comes so far shall not be waited for.
+        listener.settimeout(30)
         connection, _ = listener.accept()
         with connection:
             connection.recv(1)
