@@ -466,11 +466,11 @@ QUALITY = '{"quality_index":1,"clarity":2,"authority":3,"energy":4,"rapport":5,"
         ("engagement.updated", '{"start":1}', "ENG-1", "$.data", "`state`"),
         ("engagement.updated", '{"state":"engaged","start":[]}', "ENG-1", "$.data.start", "array"),
         ("conversation_quality.updated", '{"overall":[]}', "CQI-1", "$.data.overall", "array"),
-        ("conversation_quality.updated", '{"overall":{}}', "CQI-1", "$.data.overall", "`quality_index`"),
+        ("conversation_quality.updated", '{"overall":{}}', "CQI-5", "$.data.overall", "`quality_index`"),
         (
             "conversation_quality.updated",
             f'{{"overall":{QUALITY.replace("4", "[]")}}}',
-            "CQI-1",
+            "CQI-5",
             "$.data.overall.energy",
             "array",
         ),
@@ -485,7 +485,7 @@ QUALITY = '{"quality_index":1,"clarity":2,"authority":3,"energy":4,"rapport":5,"
         (
             "conversation_quality.updated",
             f'{{"timeline":[{{"start":0,"end":1,"values":{QUALITY.replace("6", "null")}}}]}}',
-            "CQI-1",
+            "CQI-5",
             "$.data.timeline[0].values.learning",
             "null",
         ),

@@ -392,7 +392,7 @@ def test_a_message_lacks_nothing_of_its_layout(revision: Revision, members: list
         (
             V0_2,
             v0_2("result", '"segment":1,"signals":[],"conversation_quality":{"overall":{}}'),
-            "STS-1",
+            "CQI-5",
             "$.conversation_quality.overall",
             "`quality_index`",
         ),

@@ -173,6 +173,18 @@ def test_include_that_survives_a_config_without_it_breaks_cfg_4() -> None:
     assert updated(rules, OVERALL) == [("CFG-4", "$.data.include")]
 
 
+def test_include_that_adds_to_the_one_before_breaks_cfg_4() -> None:
+    rules = rules_with(SessionConfig([OVERALL]), SessionConfig([TIMELINE]))
+    assert updated(rules, OVERALL) == []
+    assert updated(rules, OVERALL, TIMELINE) == [("CFG-4", "$.data.include")]
+
+
+def test_include_that_is_neither_old_nor_new_breaks_cfg_2() -> None:
+    rules = rules_with(SessionConfig([OVERALL]), SessionConfig([TIMELINE]))
+    assert updated(rules, OVERALL) == []
+    assert updated(rules, OVERALL) == [("CFG-2", "$.data.include")]
+
+
 # -- CFG-5 -------------------------------------------------------------------------------------------
 
 
@@ -544,3 +556,23 @@ def test_an_answer_that_cannot_be_read_and_answers_nothing_is_nothing() -> None:
     rules = rules_with(SessionClose())
     rules.note_unreadable_answer()
     assert rules.unanswered == 1
+
+
+# -- texts that are to be refused --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("clause_id", ["CFG-5", "CFG-6", "CFG-7", "CFG-8"])
+def test_a_text_that_is_confirmed_or_left_unanswered_breaks_the_clause_that_refuses_it(clause_id: str) -> None:
+    confirmed, unanswered = rules_with(), rules_with()
+    confirmed.note_broken(clause_id)
+    assert updated(confirmed) == [(clause_id, None)]
+    unanswered.note_broken(clause_id)
+    unanswered.note(SessionConfig())
+    unanswered.note(SessionClose())
+    assert places(unanswered.judge_closing) == [(clause_id, None), ("CFG-2", None)]
+
+
+def test_a_text_that_is_to_be_refused_breaks_cfg_5_where_nothing_else_is_said() -> None:
+    rules = rules_with()
+    rules.note_broken()
+    assert updated(rules) == [("CFG-5", None)]

@@ -18,11 +18,14 @@ from ihproto_conformance.faults import (
     envelopes,
     errors,
     handshake,
+    models,
     quality,
     ready,
     segments,
     signals,
+    statuses,
     timeouts,
+    windows,
 )
 from ihproto_conformance.faults.fault import Fault
 from ihproto_conformance.faults.server import FaultyServer, MockOptions
@@ -42,6 +45,9 @@ _TABLES = (
     timeouts.FAULTS,
     closing.FAULTS,
     coverage.FAULTS,
+    models.FAULTS,
+    statuses.FAULTS,
+    windows.FAULTS,
 )
 
 

@@ -166,11 +166,6 @@ def error(*codes: str, about: str = "anything") -> Test:
     return test
 
 
-def first_segment(message: Message, talk: Talk) -> bool:
-    """An error about the first segment."""
-    return data(message).get("segment") == 1
-
-
 # -- what a server closes ----------------------------------------------------------------------------
 
 

@@ -77,10 +77,6 @@ def _takes(test: Callable[[Message | None], bool], instead: Message | None) -> B
     return hears(heard)
 
 
-def _known_only(config: Message, talk: Talk) -> Message:
-    return {name: value for name, value in config.items() if name in ("include", "goal_dimensions")}
-
-
 def _wrong_type(config: Message | None) -> bool:
     return config is not None and isinstance(config.get("include"), str)
 

@@ -89,7 +89,7 @@ class Talk:
         denial: What a conforming server has against the credential that was shown, None for nothing.
         said: The messages that the conforming server has wanted to say, those under way included.
         asked: The texts of the client, those under way included; None for one that is no JSON object.
-        segments: How many segments came, the one under way included.
+        sizes: How large the segments are that came, the one under way included, in bytes.
         notes: What a behaviour wants to remember.
     """
 
@@ -98,12 +98,19 @@ class Talk:
     denial: Denial | None = None
     said: list[dict[str, Any]] = attrs.field(factory=list)
     asked: list[dict[str, Any] | None] = attrs.field(factory=list)
-    segments: int = 0
+    sizes: list[int] = attrs.field(factory=list)
     notes: dict[str, Any] = attrs.field(factory=dict)
+
+    @property
+    def segments(self) -> int:
+        """How many segments came, the one under way included."""
+        return len(self.sizes)
 
     def first(self, note: str) -> bool:
         """Whether this is asked for the first time."""
-        return self.notes.setdefault(note, 0) == 0 and not self.notes.update({note: 1})
+        asked_before = note in self.notes
+        self.notes[note] = True
+        return not asked_before
 
 
 def _pass_request(request: UpgradeRequested, talk: Talk) -> UpgradeRequested | Answer:

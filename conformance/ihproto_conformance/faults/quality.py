@@ -54,13 +54,6 @@ def _backwards(entries: list[Message]) -> list[Message]:
     return [{**entry, "start": entry["end"], "end": entry["start"]} for entry in entries]
 
 
-def _too_much(message: Message, talk: Talk) -> None:
-    """Tell both sections, whichever are wanted."""
-    fields = data(message)
-    fields.setdefault("overall", dict(_FIFTY))
-    fields.setdefault("timeline", [{"start": 0, "end": 10, "values": dict(_FIFTY)}])
-
-
 def _timeline_too(message: Message, talk: Talk) -> None:
     start = talk.notes.get("start", 0)
     talk.notes["start"] = start + 10

@@ -29,16 +29,6 @@ from ihproto_conformance.faults.fault import Act, Behaviour, Fault, Forward, Pau
 V1_READY = msgspec.json.decode(encode_json(V1.contract))
 
 
-def _late(message: Message, talk: Talk) -> Instead:
-    yield Pause(0.2)
-    yield message
-
-
-def _before_ready(talk: Talk) -> bool:
-    """Whether `session.ready` has not been said, but is under way."""
-    return not talk.notes.get("said")
-
-
 def _hold_ready(early: Callable[[Talk], Iterable[Act]]) -> Behaviour:
     """Take a moment for `session.ready`, and do something else with texts that come before it."""
 

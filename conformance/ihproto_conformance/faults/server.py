@@ -235,7 +235,7 @@ class _Passage:
             if isinstance(whole, RawText):
                 self._talk.asked.append(_object(whole.text))
             elif isinstance(whole, RawBytes):
-                self._talk.segments += 1
+                self._talk.sizes.append(len(whole.data))
             await self._act(self._behaviour.client(whole, self._talk), tasks)
 
     async def _act(self, acts: Iterable[Act], tasks: TaskGroup) -> None:

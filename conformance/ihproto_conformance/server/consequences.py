@@ -24,6 +24,12 @@ CONSEQUENCES: Mapping[str, tuple[str, ...]] = {
     "CQI-1": ("CFG-2",),
     "CQI-2": ("CFG-2",),
     "CQI-3": ("CFG-2",),
+    # A model that the query selects shows in the configs that are confirmed.
+    "CFG-7": ("HS-13",),
+    "HS-13": ("CFG-7",),
+    # What a result has to hold is what the query asks for.
+    "STS-3": ("HS-15",),
+    "HS-15": ("STS-1", "STS-3"),
     # Which signals are active is what was said of them before.
     "SIG-1": ("SIG-3",),
     "SIG-2": ("SIG-1",),

@@ -600,6 +600,11 @@ def own_reason(code: str) -> bool:
     return code[:3] in ("ih1", "ih2", "ih3")
 
 
+def other_reason(code: str) -> bool:
+    """The same, and whether an error can be about a video that looks right to others."""
+    return own_reason(code) or code == "ih5002"
+
+
 def _announces_close(envelope: Envelope) -> bool:
     message = envelope.message
     known = ERROR_CODES.get(message.code) if isinstance(message, Error) else None

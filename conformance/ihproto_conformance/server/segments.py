@@ -5,7 +5,7 @@ from __future__ import annotations
 from ihproto import Emission, Error, Revision, SessionUpdated
 from ihproto_conformance import samples
 from ihproto_conformance.samples import Sample
-from ihproto_conformance.server.exam import Exam, Heard, Probe, ServerUnderTest, own_reason
+from ihproto_conformance.server.exam import Exam, Heard, Probe, ServerUnderTest, other_reason, own_reason
 from ihproto_conformance.server.scenario import scenario
 from ihproto_conformance.verdict import Check
 
@@ -20,8 +20,6 @@ GOES_ON = Check("SEG-2.goes-on", "After a segment that was refused for its size 
 COUNTED = Check("SEG-1.counted", "A refusal names the number of the segment, refused ones counted")
 AFTERWARDS = Check("SEG-6.complete-file", "A complete file is accepted as a segment, also after others were refused")
 
-#: A video that cannot be read, whatever protocol brings it, and a config that is refused.
-_NOT_ABOUT_THE_FILE = ("ih5002", "ih6001")
 #: More than this nobody wants to send for one check, in bytes.
 _LARGEST = 64 * 1024 * 1024
 
@@ -89,7 +87,7 @@ async def _accepted(exam: Exam, probe: Probe, check: Check) -> Heard | None:
         None if exam.target.revision.confirms else exam.target.patience / 4,
     )
     message = answer.envelope.message if answer is not None else None
-    if isinstance(message, Error) and (own_reason(message.code) or message.code in _NOT_ABOUT_THE_FILE):
+    if isinstance(message, Error) and (other_reason(message.code) or message.code == "ih6001"):
         exam.unseen(check, f"the server had {message.code} to say: {message.message[:200]}")
     elif isinstance(message, Error) and check is GOES_ON:
         # That it is accepted is the business of another check.

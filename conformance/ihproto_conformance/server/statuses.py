@@ -27,7 +27,7 @@ from ihproto import (
 from ihproto.revisions import INCLUDE_PARAMETER
 from ihproto_conformance import samples
 from ihproto_conformance.samples import Sample
-from ihproto_conformance.server.exam import Exam, Heard, Probe
+from ihproto_conformance.server.exam import Exam, Heard, NotAccepted, Probe, other_reason, own_reason
 from ihproto_conformance.server.scenario import scenario
 from ihproto_conformance.server.segments import (
     AFTERWARDS,
@@ -41,7 +41,7 @@ from ihproto_conformance.server.segments import (
     TOO_SHORT,
 )
 from ihproto_conformance.server.streaming import ACCEPTED, media_seconds
-from ihproto_conformance.verdict import Check
+from ihproto_conformance.verdict import Check, Evidence
 
 ANSWERED = Check("STS-1.answered", "Of each segment it is said that it is completed, or what is wrong with it")
 TIMES = Check("STS-2.times", "Times of signals lie within their segment, counted from where the revision counts")
@@ -74,20 +74,40 @@ class _Stretch:
 async def status(exam: Exam) -> None:
     """Send pieces, and wait until each was completed or refused."""
     async with exam.open("a recording from its beginning to its end") as probe:
-        stretches: dict[int, _Stretch] = {}
+        lengths: dict[int, float] = {}
         for sample in exam.target.media:
-            start = probe.media_seconds
-            stretches[await probe.segment(sample)] = _Stretch(start, probe.media_seconds)
-        left = await _settled(exam, probe, set(stretches))
+            before = probe.media_seconds
+            number = await probe.segment(sample)
+            lengths[number] = probe.media_seconds - before
+        left = await _settled(exam, probe, set(lengths))
         named = ", ".join(str(number) for number in sorted(left))
         exam.check(ANSWERED, not left, f"nothing was said of the end of segment {named}", probe)
         _look_for_refusals(exam, probe)
+        stretches = _laid_out(exam, probe, lengths)
         relative = exam.target.revision.relative_times
         signals = [*_spans(probe, stretches, relative=relative, engagement=False)]
         _look_at_spans(exam, probe, TIMES, "signal", signals)
         if exam.target.revision.id in OWN_SEGMENT.clause.revisions:
             levels = [*_spans(probe, stretches, relative=relative, engagement=True)]
             _look_at_spans(exam, probe, OWN_SEGMENT, "level of engagement", levels)
+
+
+def _laid_out(exam: Exam, probe: Probe, lengths: dict[int, float]) -> dict[int, _Stretch]:
+    """The stretch of each segment: those that were refused take up no time (SEG-9)."""
+    refused = {_segment(heard) for heard in probe.messages(exam.target.revision.error_message)}
+    stretches: dict[int, _Stretch] = {}
+    start = 0.0
+    for number, length in lengths.items():
+        end = start if number in refused else start + length
+        stretches[number] = _Stretch(start, end)
+        start = end
+    return stretches
+
+
+def _segment(heard: Heard) -> int | None:
+    """The segment that a message is about."""
+    segment: int | None = getattr(heard.envelope.message, "segment", None)
+    return segment
 
 
 async def _settled(exam: Exam, probe: Probe, numbers: set[int]) -> set[int]:
@@ -104,8 +124,14 @@ async def _settled(exam: Exam, probe: Probe, numbers: set[int]) -> set[int]:
 
 def _look_for_refusals(exam: Exam, probe: Probe) -> None:
     refused = probe.messages(exam.target.revision.error_message)
+    # Where an error has no id, a piece that was accepted shows that it is not how they were cut.
+    others = any(_segment(heard) != 1 for heard in probe.messages(SegmentCompleted))
     if refused:
-        exam.failed(ACCEPTED, f"a piece of the recording was refused: {_words(refused[0])}", probe, refused[0])
+        what = f"a piece of the recording was refused: {_words(refused[0])}"
+        if _other_reason(refused[0]) or (others and isinstance(refused[0].envelope.message, SegmentFailedText)):
+            exam.unseen(ACCEPTED, what)
+        else:
+            exam.failed(ACCEPTED, what, probe, refused[0])
     else:
         exam.passed(ACCEPTED)
 
@@ -228,7 +254,10 @@ async def _refused(exam: Exam, probe: Probe, check: Check, sample: Sample, code:
     assert isinstance(message, SegmentFailed | SegmentFailedText)
     told = message.error_id if isinstance(message, SegmentFailed) else None
     what = f"segment {number}, {sample.name}, was refused with {told} instead of {code}"
-    exam.check(check, told == code, what, probe, answer)
+    if told is not None and own_reason(told):
+        exam.unseen(check, what)
+    else:
+        exam.check(check, told == code, what, probe, answer)
     if message.segment is not None:
         counted = f"the error names segment {message.segment}, and it was number {number}"
         exam.check(COUNTED, message.segment == number, counted, probe, answer)
@@ -250,11 +279,21 @@ async def _accepted(exam: Exam, probe: Probe, check: Check) -> None:
     number = await probe.segment(samples.clip())
     answer = await _outcome(exam, probe, number)
     if answer is None:
-        exam.failed(check, f"segment {number}, a complete file, was neither completed nor refused", probe)
+        what = f"segment {number}, a complete file, was neither completed nor refused"
+        exam.failed(ANSWERED, what, probe)
+        exam.blocked(check, what, probe)
     else:
         completed = isinstance(answer.envelope.message, SegmentCompleted)
         what = f"segment {number}, a complete file, was refused: {_words(answer)}"
-        exam.check(check, completed, what, probe, answer)
+        if _other_reason(answer):
+            exam.unseen(check, what)
+        else:
+            exam.check(check, completed, what, probe, answer)
+
+
+def _other_reason(heard: Heard) -> bool:
+    message = heard.envelope.message
+    return isinstance(message, SegmentFailed) and other_reason(message.error_id)
 
 
 def _counted(exam: Exam) -> None:
@@ -340,6 +379,13 @@ async def sections(exam: Exam) -> None:
 
 
 async def _ask(exam: Exam, check: Check, query: str, wanted: tuple[str, ...]) -> None:
+    try:
+        await _look(exam, check, query, wanted)
+    except NotAccepted as error:
+        exam.note(check, Evidence(f"with ?{query}, {error}", error.session))
+
+
+async def _look(exam: Exam, check: Check, query: str, wanted: tuple[str, ...]) -> None:
     async with exam.open(check.title, verbatim_query=query) as probe:
         number = await probe.segment(samples.clip())
         answer = await probe.wait_for(SegmentResult, SegmentFailed)

@@ -18,7 +18,7 @@ from ihproto import (
     SignalEnded,
     SignalUpdated,
 )
-from ihproto_conformance.server.exam import Exam, Heard, Missing, Probe, ServerUnderTest, own_reason
+from ihproto_conformance.server.exam import Exam, Heard, Missing, Probe, ServerUnderTest, other_reason
 from ihproto_conformance.server.scenario import scenario
 from ihproto_conformance.verdict import Check
 
@@ -34,8 +34,6 @@ CLOSED = Check("CLS-1.closed", "The server closes with code 1000 after session.e
 
 #: How far behind the end of the media a time may lie, in seconds: how long a piece is can be measured in several ways.
 _TOLERANCE = 1.0
-#: What is wrong with the bytes of a video, whatever protocol brings them.
-_CORRUPTED = "ih5002"
 #: A cadence period, and the window that has to be analysed to close it, in seconds (CQI-7, WIN-1).
 _ENOUGH = 11.0
 
@@ -104,7 +102,7 @@ def look_for_refusals(exam: Exam, probe: Probe, check: Check) -> bool:
         message = heard.envelope.message
         if not isinstance(message, Error) or (message.segment is None and message.code == "ih6001"):
             continue
-        if message.segment is None or own_reason(message.code) or message.code == _CORRUPTED:
+        if message.segment is None or other_reason(message.code):
             exam.unseen(check, f"the server had {message.code} to say: {message.message[:200]}")
         else:
             what = f"segment {message.segment} was refused with {message.code}: {message.message[:200]}"

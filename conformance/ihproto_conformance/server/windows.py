@@ -10,6 +10,8 @@ from ihproto import (
     Error,
     Revision,
     WindowEngagement,
+    WindowSignal,
+    WindowSignals,
 )
 from ihproto_conformance.server.configs import BROKEN, STAYS_OPEN, UNKNOWN_VALUE
 from ihproto_conformance.server.exam import Exam, Probe
@@ -72,7 +74,10 @@ def _look_at_windows(exam: Exam, probe: Probe, count: int) -> None:
             exam.unseen(check, f"{probe.media_seconds:.1f} s of media are less than a window")
         return
     heard = probe.messages(WindowEngagement)
-    exam.check(REPORTED, bool(heard), f"nothing was said of {count} windows", probe)
+    if heard or probe.messages(WindowSignals, WindowSignal):
+        exam.check(REPORTED, bool(heard), f"the engagement of none of {count} windows was told", probe)
+    else:
+        exam.unseen(REPORTED, f"nothing was seen in {count} windows")
     if not heard:
         exam.unseen(SHAPE, "no window was reported")
     for one in heard:
