@@ -5,8 +5,11 @@ from __future__ import annotations
 import logging
 from functools import cache
 
+from ihproto_conformance.client.broken import Variant
+from ihproto_conformance.client.matrix import judge_variant
 from ihproto_conformance.faults import FAULTS
 from ihproto_conformance.matrix import Row, row
+from ihproto_conformance.verdict import Report
 
 
 class _Failures(logging.Handler):
@@ -30,3 +33,9 @@ def judged(fault_id: str) -> tuple[Row, tuple[str, ...]]:
         return row(FAULTS[fault_id]), tuple(failures.texts)
     finally:
         logger.removeHandler(failures)
+
+
+@cache
+def judged_client(variant: Variant) -> Report:
+    """The report on a broken client."""
+    return judge_variant(variant)[0]

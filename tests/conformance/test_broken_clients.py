@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import pytest
+from conformance.broken import judged_client
 
 from ihproto import REVISIONS
 from ihproto_conformance.client.broken import BROKEN, Variant, correct
 from ihproto_conformance.client.matrix import client_matrix, judge_variant
 from ihproto_conformance.verdict import Severity, Status, Verdict
+
+# Whoever has judged them for one test has done so for all.
+pytestmark = pytest.mark.xdist_group("matrix")
 
 
 @pytest.mark.parametrize("revision", REVISIONS)
@@ -20,7 +24,7 @@ def test_a_client_that_keeps_every_rule_passes_everything(revision: str) -> None
 
 @pytest.mark.parametrize("variant", BROKEN, ids=lambda variant: f"{variant.clause_id}-{variant.name}")
 def test_the_broken_clause_is_named_and_no_other(variant: Variant) -> None:
-    report, _ = judge_variant(variant)
+    report = judged_client(variant)
     broken = [result for result in report.results if result.status.broken]
     failed = [result for result in broken if result.status is Status.FAILED]
     assert {result.check.clause.id for result in failed} == {variant.clause_id}
@@ -38,7 +42,7 @@ def test_the_evidence_points_to_a_record_of_a_session() -> None:
     for variant in BROKEN:
         if variant.name not in ("does-not-wait", "sends-pictures", "never-ends", "hammers"):
             continue
-        report, _ = judge_variant(variant)
+        report = judged_client(variant)
         for result in report.results:
             for item in result.evidence if result.status is Status.FAILED else ():
                 assert item.session is not None

@@ -14,6 +14,9 @@ from ihproto_conformance.faults.fault import Behaviour
 from ihproto_conformance.matrix import judge_fault, row
 from ihproto_conformance.verdict import Status, Verdict
 
+# Whoever has judged them for one test has done so for all.
+pytestmark = pytest.mark.xdist_group("matrix")
+
 
 @pytest.mark.parametrize("fault_id", FAULTS)
 def test_it_is_found_where_it_is_and_nowhere_else(fault_id: str) -> None:

@@ -6,23 +6,29 @@ import re
 from pathlib import Path
 
 import pytest
-from conformance.broken import judged
+from conformance.broken import judged, judged_client
 
 from ihproto import CLAUSES, Level
 from ihproto_conformance import matrix
 from ihproto_conformance.clause_coverage import UNTESTABLE
+from ihproto_conformance.client.broken import BROKEN
 from ihproto_conformance.faults import FAULTS
+
+# Whoever has judged them for one test has done so for all.
+pytestmark = pytest.mark.xdist_group("matrix")
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "matrix.md"
 
 
 def test_the_page_is_fresh() -> None:
     rows = [judged(fault_id)[0] for fault_id in FAULTS]
-    assert PAGE.read_text(encoding="utf-8") == matrix.page(rows), "run make matrix"
+    clients = [(variant, list(judged_client(variant).results)) for variant in BROKEN]
+    assert PAGE.read_text(encoding="utf-8") == matrix.page(rows, clients), "run make matrix"
 
 
 def test_there_are_more_than_enough_of_them() -> None:
     assert len(FAULTS) >= 80
+    assert len(BROKEN) >= 25
 
 
 def test_every_binding_clause_has_a_broken_server_or_a_reason() -> None:
@@ -62,10 +68,13 @@ def test_the_command_writes_the_page_and_says_what_was_missed(
     found = judged(fault_id)[0]
     row = found if code == 0 else matrix.Row(found.fault, (), (), ())
     monkeypatch.setattr(matrix, "rows", lambda faults: [row])
+    monkeypatch.setattr(matrix, "client_matrix", list)
     assert matrix.main([str(tmp_path / "matrix.md")]) == code
     assert (tmp_path / "matrix.md").read_text(encoding="utf-8") == matrix.page([row])
     told = capsys.readouterr().out
-    assert told == ("1 of 1 broken servers found\n" if code == 0 else f"0 of 1 broken servers found\nnot {fault_id}\n")
+    clients = "0 of 0 broken clients found\n"
+    missed = f"not {fault_id}\n" if code else ""
+    assert told == f"{1 - code} of 1 broken servers found\n{clients}{missed}"
 
 
 def test_the_command_wants_one_file(capsys: pytest.CaptureFixture[str]) -> None:
