@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test lint docs matrix bench fuzz media-report clean
+.PHONY: help demo test lint docs matrix autobahn bench fuzz media-report clean
 
 help: ## Say what there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 15
@@ -52,5 +52,8 @@ fuzz: $(READY) ## Scan 100,000 broken and hostile files
 media-report: $(READY) ## Compare the scanners with ffmpeg on the full corpus, and write docs/media.md
 	$(BIN)/python tests/media_report.py
 
+autobahn: $(READY) ## Attack the wire layer with the Autobahn|Testsuite, and write docs/autobahn.md
+	PYTHONPATH=tests $(BIN)/python -m autobahn $(if $(PYTHON27),--python27 '$(PYTHON27)')
+
 clean: ## Remove what was made
-	rm -rf $(VENV) dist build .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) .autobahn dist build .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
