@@ -315,8 +315,13 @@ def _fields(cls: type[Any]) -> tuple[tuple[str, bool], ...]:
 _known_fields: dict[type[Any], tuple[tuple[str, bool], ...]] = {}
 
 
+_PLAIN = (str, int)
+
+
 def _plain(value: Any) -> Any:
     """An attrs instance as a dict in the order of its fields, without the None that the wire leaves out."""
+    if isinstance(value, _PLAIN):
+        return value
     if isinstance(value, tuple):
         return [_plain(item) for item in value]
     if isinstance(value, float) and not math.isfinite(value):
