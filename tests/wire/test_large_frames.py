@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
 from types import ModuleType
 
 import pytest
@@ -32,14 +31,14 @@ VIDEO = random.Random(1).randbytes(70_001)
 
 
 @pytest.fixture(params=["numpy", "tables"], autouse=True)
-def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Both ways of masking, where numpy is installed."""
     if request.param == "numpy":
         pytest.importorskip("numpy")
     else:
         nothing: ModuleType | None = None
         monkeypatch.setattr(masking, "_numpy", lambda: nothing)
-    yield
+    return
 
 
 def open_counting() -> ServerConnection:
@@ -73,7 +72,7 @@ def test_a_large_frame_arrives_wherever_it_is_cut(size: int, cut: int) -> None:
     server.receive_data(data[cut:-3], 0.0)
     server.receive_data(data[-3:], 0.0)
     assert media(server) == VIDEO[:size]
-    assert [one.opcode for one in frames(server.data_to_send(0.0))][0] == PONG
+    assert next(one.opcode for one in frames(server.data_to_send(0.0))) == PONG
     assert server.session is not None
     assert server.session.segments_received == 1
 
