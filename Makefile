@@ -39,9 +39,9 @@ lint: $(READY) ## Check style, types and import contracts
 docs: $(READY) ## Write the generated pages of docs/
 	$(BIN)/python docs/generate.py
 
-bench: $(READY) ## Measure memory while a large segment arrives, and the cost of scanning
-	$(BIN)/python bench/segment_memory.py
-	$(BIN)/python bench/scan.py
+bench: $(READY) ## Measure speed, memory and many sessions, against the published client and websockets
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[bench]'
+	$(BIN)/python bench/run.py $(BENCH)
 
 fuzz: $(READY) ## Scan 100,000 broken and hostile files
 	$(BIN)/python tests/media_fuzz.py --inputs 100000
