@@ -42,9 +42,9 @@ docs: $(READY) ## Write the generated pages of docs/
 matrix: $(READY) ## Run the conformance suite against every broken server, and write docs/matrix.md
 	$(BIN)/python -m ihproto_conformance.matrix docs/matrix.md
 
-bench: $(READY) ## Measure memory while a large segment arrives, and the cost of scanning
-	$(BIN)/python bench/segment_memory.py
-	$(BIN)/python bench/scan.py
+bench: $(READY) ## Measure speed, memory and many sessions, against the published client and websockets
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[bench]'
+	$(BIN)/python bench/run.py $(BENCH)
 
 fuzz: $(READY) ## Scan 100,000 broken and hostile files
 	$(BIN)/python tests/media_fuzz.py --inputs 100000

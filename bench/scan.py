@@ -8,21 +8,15 @@ the medians count.
 The segments are the recording in `examples/` and high-bitrate files of about 8 MiB that ffmpeg writes (through PyAV;
 noise, 1280x720); these are kept in the folder for temporary files.
 
-    python bench/scan.py [--repeats 15] [--json FILE]
-
-The goals are at most 15 % of wsproto's time, and at most 64 KB held per session. The exit code is always 0.
+The goals are at most 15 % of wsproto's time, and at most 64 KB held per session.
 """
 
 from __future__ import annotations
 
-import argparse
 import gc
-import json
 import math
 import random
-import sys
 import tempfile
-import time
 import tracemalloc
 from collections.abc import Callable
 from fractions import Fraction
@@ -32,6 +26,7 @@ from typing import Any
 
 import attrs
 import av
+from measuring import Effort, Figure, Goal, Row, processor_time_of, progress
 from wsproto.connection import Connection, ConnectionType
 from wsproto.events import BytesMessage
 
@@ -116,7 +111,7 @@ def make_cases() -> list[Case]:
     for name, (muxer, video, audio, options, share) in FILES.items():
         path = CACHE / name.replace(", ", "-").replace(" + ", "-").replace(" ", "-")
         if not path.exists():
-            print(f"writing {path}", file=sys.stderr)
+            progress(f"writing {path}")
             fragmented = "frag_keyframe+empty_moov" if "fragmented" in name else ""
             unfinished = path.with_suffix(".part")
             write_file(unfinished, muxer, video, audio, options, fragmented, share)
@@ -179,13 +174,6 @@ def count_samples(segments: list[list[bytes]]) -> int:
         return sum(packet.pts is not None for packet in source.demux())
 
 
-def time_of(work: Callable[[], object]) -> float:
-    """How much processor time it takes, in seconds: what other programs do meanwhile does not count."""
-    began = time.process_time()
-    work()
-    return time.process_time() - began
-
-
 def measure_held(segments: list[list[bytes]]) -> tuple[int, int]:
     """The most bytes that a scanner holds between two pieces, and the most it needs on the way."""
     held = 0
@@ -211,8 +199,8 @@ def measure(case: Case, repeats: int) -> dict[str, Any]:
     rounds = max(1, math.ceil(SIZE / 2 / case.size))
     unmasked, scanned = [], []
     for turn in range(repeats + 2):
-        one = time_of(lambda: [unmask(frames) for _ in range(rounds)]) / rounds
-        other = time_of(lambda: [scan(segments) for _ in range(rounds)]) / rounds
+        one = processor_time_of(lambda: [unmask(frames) for _ in range(rounds)]) / rounds
+        other = processor_time_of(lambda: [scan(segments) for _ in range(rounds)]) / rounds
         if turn >= 2:
             unmasked.append(one)
             scanned.append(other)
@@ -225,42 +213,41 @@ def measure(case: Case, repeats: int) -> dict[str, Any]:
         "unmask_seconds": median(unmasked),
         "scan_seconds": median(scanned),
         "ratio": ratio,
-        "ratio_goal": GOAL_RATIO,
-        "ratio_met": ratio <= GOAL_RATIO,
         "held_bytes": held,
         "peak_bytes": peak,
-        "held_goal": GOAL_HELD,
-        "held_met": held <= GOAL_HELD,
     }
 
 
-def main() -> int:
-    """Measure all cases and print a table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repeats", type=int, default=15, help="how often each is timed (15)")
-    parser.add_argument("--json", type=Path, help="write the figures here as well")
-    options = parser.parse_args()
-    print(
-        f"{'segments':<27} {'MiB':>5} {'samples':>7}  {'unmask MB/s':>11} {'scan MB/s':>9} {'us/sample':>9}  "
-        f"{'ratio':>6} {'goal':>7} {'':6}  {'held':>8} {'peak':>8} {'goal':>8}"
-    )
-    rows = []
-    for case in make_cases():
-        row = measure(case, options.repeats)
-        rows.append(row)
-        size, scanned = row["bytes"], row["scan_seconds"]
-        print(
-            f"{case.name:<27} {size / 2**20:>5.1f} {row['samples']:>7}  "
-            f"{size / 1e6 / row['unmask_seconds']:>11.0f} {size / 1e6 / scanned:>9.0f} "
-            f"{scanned * 1e6 / row['samples']:>9.2f}  "
-            f"{row['ratio']:>6.1%} {f'<= {GOAL_RATIO:.0%}':>7} {'met' if row['ratio_met'] else 'MISSED':<6}  "
-            f"{row['held_bytes'] / 1024:>5.1f} KB {row['peak_bytes'] / 1024:>5.1f} KB "
-            f"{f'<= {GOAL_HELD // 1024} KB':>8} {'met' if row['held_met'] else 'MISSED'}"
+def measure_scan(effort: Effort) -> list[Figure]:
+    """All cases as lines of the table."""
+    figures = []
+    cases = make_cases()
+    for case in cases[:1] if effort.quick else cases:
+        progress(f"scanning {case.name}")
+        found = measure(case, effort.turns)
+        size, samples = found["bytes"], found["samples"]
+        figures.append(
+            Figure(
+                f"scan {case.name}",
+                size / 1e6 / found["scan_seconds"],
+                size / 1e6 / found["unmask_seconds"],
+                "MB/s",
+                found["ratio"],
+                goal=Goal(GOAL_RATIO),
+                note=f"share of wsproto's time; {found['scan_seconds'] * 1e6 / samples:.2f} us a sample",
+                details=found,
+            )
         )
-    if options.json is not None:
-        options.json.write_text(json.dumps(rows, indent=2) + "\n")
-    return 0
+        held = found["held_bytes"] / 1024
+        figures.append(Figure(f"scan {case.name}: held", held, unit="KB", goal=Goal(GOAL_HELD / 1024)))
+    return figures
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def _scan_recording() -> None:
+    recording = make_cases()[0]
+    segments = hand_over(masked(recording))
+    for _ in range(50):
+        scan(segments)
+
+
+ROWS = [Row("scan", measure_scan, _scan_recording)]

@@ -4,14 +4,11 @@ The server runs in a process of its own and measures itself: resident memory bef
 the highest value while it arrives. Two cases: a segment of exactly the limit, which is accepted, and a frame that
 announces 1 GB, which is refused with ih6002 as soon as the limit is passed, while the rest of it still comes.
 
-    python bench/segment_memory.py [--json FILE]
-
-Exit code 1 if a case needs more than 4 MiB, or does not end as it should.
+Started by itself, this is that server.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import struct
@@ -23,6 +20,7 @@ from typing import Any
 
 import anyio
 import anyio.abc
+from measuring import Effort, Figure, Goal, Row
 
 from ihproto import Envelope, Error, NominalScanner, SegmentAccepted, SegmentRefused, SegmentStarted, SessionReady
 from ihproto.anyio import ServerStream, connect, serve
@@ -30,7 +28,6 @@ from ihproto.wire import ClientConnection, Credential, Target
 
 LIMIT = 32 * 1024 * 1024
 ANNOUNCED = 1024**3
-GOAL = 4 * 1024 * 1024
 KEY = "bench"
 PIECE = bytes(64 * 1024)
 
@@ -128,7 +125,7 @@ async def send_announced(port: int) -> int:
 
 def measure() -> list[dict[str, Any]]:
     """Run both cases against a server in another process."""
-    with subprocess.Popen([sys.executable, __file__, "--serve"], stdout=subprocess.PIPE, text=True) as server:
+    with subprocess.Popen([sys.executable, __file__], stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
         try:
             port = int(server.stdout.readline())
@@ -145,30 +142,23 @@ def measure() -> list[dict[str, Any]]:
     return rows
 
 
-def main() -> int:
-    """Measure, print a table, and tell whether the goal is met."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--json", type=Path, help="write the figures here as well")
-    parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    if options.serve:
-        anyio.run(run_server)
-        return 0
-    rows = measure()
-    print(f"{'case':<30} {'outcome':<10} {'growth':>10}   goal")
-    good = True
-    for row in rows:
-        counted = row["case"] != "warm-up"
-        kept = row["outcome"] == row["expected"] and (not counted or row["growth"] <= GOAL)
-        good = good and kept
-        goal = f"<= {GOAL / 2**20:g} MiB  {'met' if kept else 'MISSED'}" if counted else "-"
-        print(f"{row['case']:<30} {row['outcome']:<10} {row['growth'] / 2**20:>6.2f} MiB   {goal}")
-        if "sent" in row:
-            print(f"{'':<30} refused after {row['sent'] / 2**20:.1f} MiB had been sent (limit {LIMIT / 2**20:g} MiB)")
-    if options.json is not None:
-        options.json.write_text(json.dumps(rows, indent=2) + "\n")
-    return 0 if good else 1
+def measure_memory(effort: Effort) -> list[Figure]:
+    """Both cases as lines of the table."""
+    figures = []
+    for case in measure():
+        if case["case"] == "warm-up":
+            continue
+        good = case["outcome"] == case["expected"]
+        note = f"{case['outcome']}, as it should be" if good else f"{case['outcome']} instead of {case['expected']}"
+        if "sent" in case:
+            note += f"; {case['sent'] / 2**20:.1f} MiB were sent, buffers of the system included"
+        grown = case["growth"] / 2**20 if good else float("inf")
+        figures.append(Figure(f"memory: {case['case']}", grown, unit="MiB", goal=Goal(4.0), note=note, details=case))
+    return figures
+
+
+ROWS = [Row("memory", measure_memory)]
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    anyio.run(run_server)

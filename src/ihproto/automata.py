@@ -59,7 +59,13 @@ from ihproto.clauses import clause
 from ihproto.errors import Finding
 
 
-class ClientState(enum.Enum):
+class _Symbol(enum.Enum):
+    """Its members are found in tables by identity, which is faster than by name and as good: each is there once."""
+
+    __hash__ = object.__hash__
+
+
+class ClientState(_Symbol):
     """Where a session stands, as its client sees it."""
 
     AWAITING_READY = "AWAITING_READY"
@@ -75,7 +81,7 @@ class ClientState(enum.Enum):
     CLOSED = "CLOSED"
 
 
-class ClientTrigger(enum.Enum):
+class ClientTrigger(_Symbol):
     """What can happen to a client's session."""
 
     SEND_CONFIG = "send a config"
@@ -94,7 +100,7 @@ class ClientTrigger(enum.Enum):
     LOSE = "the connection is lost"
 
 
-class ServerState(enum.Enum):
+class ServerState(_Symbol):
     """Where a session stands, as its server sees it."""
 
     OPENING = "OPENING"
@@ -107,7 +113,7 @@ class ServerState(enum.Enum):
     CLOSED = "CLOSED"
 
 
-class ServerTrigger(enum.Enum):
+class ServerTrigger(_Symbol):
     """What can happen to a server's session."""
 
     SEND_READY = "send session.ready"

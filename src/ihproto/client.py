@@ -8,7 +8,6 @@ clock that never runs backwards, and calls `handle_timeout` at the moment that `
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
@@ -34,6 +33,9 @@ _OVERDUE: Mapping[ClientState, tuple[str, str]] = {
     ClientState.ENDED: ("CLS-1", "the close did not come after session.ended"),
 }
 
+# What is asked for with every message, looked up once.
+_CLOSED, _CLOSE_REQUESTED, _FINISHING = ClientState.CLOSED, ClientState.CLOSE_REQUESTED, ClientState.FINISHING
+_REPORT = ClientTrigger.RECEIVE_REPORT
 
 #: How long to wait at the end of a session, in seconds: for a drain (CLS-1), and for word about a segment (STS-5).
 _DRAIN_GRACE = 10.0
@@ -97,8 +99,8 @@ class ClientSession:
             self._deadline = now + ready_timeout
         else:
             self._rules.contract = self._ledger.contract = revision.contract
-        self._events: deque[ClientEvent] = deque()
-        self._to_send: deque[ToSend] = deque()
+        self._events: list[ClientEvent] = []
+        self._to_send: list[ToSend] = []
         self._held: list[TextToSend] = []
         self._error: m.Error | None = None
 
@@ -304,29 +306,29 @@ class ClientSession:
             RemoteProtocolError: If the session is strict and the message breaks a `must` clause. The envelope is among
                 the events all the same.
         """
-        if self.state is ClientState.CLOSED:
+        automaton = self._automaton
+        state = automaton.state
+        if state is _CLOSED:
             return
         try:
             envelope = self._codec.decode_server(text)
         except MalformedMessage as error:
             if error.type == m.SessionUpdated.type:
                 self._rules.config.note_unreadable_answer()
-            self._blame([error.finding], text, self.state)
+            self._blame([error.finding], text, state)
             return
         message = envelope.message
         trigger = self._rules.trigger_of(message)
-        state = self.state
-        found = []
-        if state is ClientState.CLOSE_REQUESTED and self._rules.config.passes_over_close(message):
+        if state is _CLOSE_REQUESTED and self._rules.config.passes_over_close(message):
             self._close_arrived = True
-        refusal = self._automaton.step(trigger)
+        refusal = automaton.step(trigger)
+        found = self._rules.judge(envelope)
         if refusal is not None:
-            found.append(refusal)
-        found += self._rules.judge(envelope)
+            found.insert(0, refusal)
         self._events.append(envelope)
-        if trigger is not ClientTrigger.RECEIVE_REPORT and (refusal is None or self.state is not state):
+        if trigger is not _REPORT and (refusal is None or automaton.state is not state):
             self._note(message, trigger, now)
-        if self.state is ClientState.FINISHING:
+        if automaton.state is _FINISHING:
             self._go_on_finishing(now)
         if found:
             self._blame(found, text, state)
@@ -381,14 +383,12 @@ class ClientSession:
 
     def events(self) -> list[ClientEvent]:
         """Drain what happened, oldest first."""
-        events = list(self._events)
-        self._events.clear()
+        events, self._events = self._events, []
         return events
 
     def to_send(self) -> list[ToSend]:
         """Drain what must be sent, oldest first."""
-        to_send = list(self._to_send)
-        self._to_send.clear()
+        to_send, self._to_send = self._to_send, []
         return to_send
 
     # -- inside -------------------------------------------------------------------------------------

@@ -7,9 +7,11 @@ repeats a value of the text in an error, only keys and types: a value may be a s
 
 from __future__ import annotations
 
+import functools
 import math
 import re
-from typing import Any, TypeVar
+from collections.abc import Mapping
+from typing import Any, TypeVar, Union
 
 import attrs
 import msgspec
@@ -17,7 +19,7 @@ import msgspec
 from ihproto import messages as m
 from ihproto.clauses import clause
 from ihproto.errors import Finding, MalformedMessage
-from ihproto.revisions import V1, Revision
+from ihproto.revisions import V1, Framing, Revision
 
 #: Where a set of scores stands in a message, in the words of the library, and the clause that gives its shape.
 _IN_SCORES = re.compile(r"missing required field .*\.(overall|values)`$|\.(overall|values)\.\w+`$")
@@ -26,9 +28,10 @@ _CLOSE_TYPE = "session.close"
 _CLOSE_TEXT = '{"type":"session.close"}'
 
 
-@attrs.frozen
-class Envelope:
+class Envelope(msgspec.Struct, frozen=True):
     """A message of the server, typed, together with the text that carried it (ENV-1, ENV-4).
+
+    One is made for every message, which a `Struct` does much faster than a frozen class of attrs.
 
     Attributes:
         message: What it says; `Unknown` when its type is newer than the revision.
@@ -42,7 +45,70 @@ class Envelope:
     type: str
     timestamp: str | None
     correlation_id: str | None
-    raw: str = attrs.field(repr=False)
+    raw: str
+
+    def __repr__(self) -> str:
+        fields = ("message", "type", "timestamp", "correlation_id")
+        return f"Envelope({', '.join(f'{name}={getattr(self, name)!r}' for name in fields)})"
+
+
+_OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_TEXT = msgspec.json.Decoder(str)
+_CONFIG = msgspec.json.Decoder(m.SessionConfig)
+_UNREADABLE = (msgspec.DecodeError, UnicodeEncodeError, RecursionError)
+
+
+class _Whole(msgspec.Struct, gc=False):
+    """A message together with what frames it, read in one pass; there is a subclass for each type."""
+
+    timestamp: str
+    correlation_id: str
+
+
+@attrs.frozen
+class _Readers:
+    """What reads the messages of a server.
+
+    Attributes:
+        whole: Reads every message whose type alone tells its shape; None where the fields stand beside the type.
+        outline: Reads what frames a message, and leaves its payload as it is.
+        payloads: Read the payload by the type; of several, the first that can is right.
+    """
+
+    whole: msgspec.json.Decoder[Any] | None
+    outline: msgspec.json.Decoder[Any]
+    payloads: Mapping[str, tuple[msgspec.json.Decoder[Any], ...]]
+
+
+@functools.cache
+def _readers(framing: Framing, classes: tuple[type[m.ServerMessage], ...]) -> _Readers:
+    """Make the readers, once for all sessions that speak alike."""
+    members: list[tuple[str, Any]] = [(name, str) for name in (framing.discriminator, *framing.members)]
+    by_type: dict[str, list[type[m.ServerMessage]]] = {}
+    for cls in classes:
+        by_type.setdefault(cls.type, []).append(cls)
+    whole = None
+    if framing.payload is not None:
+        members.append((framing.payload, msgspec.Raw))
+        wholes = [
+            msgspec.defstruct(
+                "Whole",
+                [("message", found[0])],
+                bases=(_Whole,),
+                tag_field=framing.discriminator,
+                tag=type_,
+                rename={"message": framing.payload},
+                gc=False,
+            )
+            for type_, found in by_type.items()
+            if len(found) == 1
+        ]
+        whole = msgspec.json.Decoder(Union[tuple(wholes)])  # noqa: UP007 - a union of what is found at run time
+    return _Readers(
+        whole,
+        msgspec.json.Decoder(msgspec.defstruct("Outline", members, gc=False)),
+        {type_: tuple(msgspec.json.Decoder(cls) for cls in found) for type_, found in by_type.items()},
+    )
 
 
 class Codec:
@@ -56,17 +122,8 @@ class Codec:
         self.revision = revision
         framing = revision.framing
         self._root = "$" if framing.payload is None else f"$.{framing.payload}"
-        members: list[tuple[str, type]] = [(name, str) for name in (framing.discriminator, *framing.members)]
-        if framing.payload is not None:
-            members.append((framing.payload, msgspec.Raw))
-        self._outline: msgspec.json.Decoder[Any] = msgspec.json.Decoder(msgspec.defstruct("Outline", members, gc=False))
-        self._messages: dict[str, tuple[msgspec.json.Decoder[Any], ...]] = {
-            type_: tuple(msgspec.json.Decoder(cls) for cls in classes)
-            for type_, classes in revision.server_messages.items()
-        }
-        self._object = msgspec.json.Decoder(dict[str, msgspec.Raw])
-        self._text = msgspec.json.Decoder(str)
-        self._config = msgspec.json.Decoder(m.SessionConfig)
+        self._readers = _readers(framing, revision.messages)
+        self._whole = self._readers.whole
 
     def decode_server(self, text: str) -> Envelope:
         """Decode what a server sent.
@@ -81,10 +138,22 @@ class Codec:
             MalformedMessage: If the text is no message of a server (ENV-1, STS-1), or lacks a field or holds a wrong
                 type (the clause of that message).
         """
+        if self._whole is not None:
+            try:
+                whole = self._whole.decode(text)
+            except _UNREADABLE:
+                pass  # a type that is not known, or has several shapes, or something is wrong: find out which
+            else:
+                message: m.ServerMessage = whole.message
+                return Envelope(message, message.type, whole.timestamp, whole.correlation_id, text)
+        return self._decode_by_parts(text)
+
+    def _decode_by_parts(self, text: str) -> Envelope:
+        """Decode first what frames a message and then what is in it, to know which of them is wrong."""
         framing = self.revision.framing
         try:
-            outline = self._outline.decode(text)
-        except (msgspec.DecodeError, UnicodeEncodeError, RecursionError) as error:
+            outline = self._readers.outline.decode(text)
+        except _UNREADABLE as error:
             raise _malformed(framing.clause_id, error, "$") from None
         type_: str = getattr(outline, framing.discriminator)
         body: msgspec.Raw | str = text if framing.payload is None else getattr(outline, framing.payload)
@@ -97,7 +166,7 @@ class Codec:
         )
 
     def _decode_message(self, type_: str, body: msgspec.Raw | str) -> m.ServerMessage | m.Unknown:
-        decoders = self._messages.get(type_)
+        decoders = self._readers.payloads.get(type_)
         if decoders is None:
             return m.Unknown(body if isinstance(body, str) else bytes(body).decode())
         found: list[MalformedMessage] = []
@@ -156,8 +225,8 @@ class Codec:
                 type (CFG-5).
         """
         try:
-            keys = self._object.decode(text)
-        except (msgspec.DecodeError, UnicodeEncodeError, RecursionError) as error:
+            keys = _OBJECT.decode(text)
+        except _UNREADABLE as error:
             raise _malformed("CFG-1", error, "$") from None
         if self.revision.drains and "type" in keys and self._is_close(keys["type"]):
             return m.SessionClose()
@@ -167,13 +236,13 @@ class Codec:
                 what = f"a session config has no key {key[:40]!r}; its keys are {', '.join(allowed)}"
                 raise MalformedMessage(Finding(clause("CFG-5"), what, f"$.{key[:40]}"))
         try:
-            return self._config.decode(text)
+            return _CONFIG.decode(text)
         except msgspec.ValidationError as error:
             raise _malformed("CFG-5", error, "$") from None
 
     def _is_close(self, value: msgspec.Raw) -> bool:
         try:
-            return self._text.decode(value) == _CLOSE_TYPE
+            return _TEXT.decode(value) == _CLOSE_TYPE
         except msgspec.ValidationError:
             return False
 
@@ -251,8 +320,13 @@ def _fields(cls: type[Any]) -> tuple[tuple[str, bool], ...]:
 _known_fields: dict[type[Any], tuple[tuple[str, bool], ...]] = {}
 
 
+_PLAIN = (str, int)
+
+
 def _plain(value: Any) -> Any:
     """An attrs instance as a dict in the order of its fields, without the None that the wire leaves out."""
+    if isinstance(value, _PLAIN):
+        return value
     if isinstance(value, tuple):
         return [_plain(item) for item in value]
     if isinstance(value, float) and not math.isfinite(value):

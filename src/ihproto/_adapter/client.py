@@ -31,7 +31,7 @@ from ihproto.wire import (
 )
 
 #: Segments longer than this are sent as several frames of one message, in bytes.
-PIECE_SIZE = 1024 * 1024
+PIECE_SIZE = 512 * 1024
 
 
 class ClientStream:
@@ -94,7 +94,9 @@ class ClientStream:
             try:
                 for start in range(0, len(view), PIECE_SIZE):
                     end = start + PIECE_SIZE
-                    self.session.send_segment(bytes(view[start:end]), final=end >= len(view))
+                    # A slice of all of it is the same bytes, not a copy.
+                    piece = data[start:end] if isinstance(data, bytes) else bytes(view[start:end])
+                    self.session.send_segment(piece, final=end >= len(view))
                     await self._driver.flush()
                     if end < len(view):
                         self._driver.check()

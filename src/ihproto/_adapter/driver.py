@@ -7,8 +7,8 @@ from typing import Generic, Protocol, TypeVar
 
 from ihproto._adapter.errors import ConnectionBroken, PeerStalled
 
-#: How much is read from a socket at once, in bytes.
-RECEIVE_SIZE = 64 * 1024
+#: How much is read from a socket at once, in bytes: no less than asyncio reads, or anyio would cut it up.
+RECEIVE_SIZE = 256 * 1024
 
 
 class Scope(Protocol):

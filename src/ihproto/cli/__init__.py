@@ -7,17 +7,31 @@ reached, 130 interrupted by Ctrl-C, 141 by a closed pipe, 143 by SIGTERM.
 
 from __future__ import annotations
 
+from importlib import import_module
+
 import click
 
 from ihproto import __version__
-from ihproto.cli.conformance import conformance
-from ihproto.cli.inspect import inspect
-from ihproto.cli.mock import mock
-from ihproto.cli.stream import stream
-from ihproto.cli.upload import upload
+
+_COMMANDS = ("conformance", "inspect", "mock", "stream", "upload")
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+class _Commands(click.Group):
+    """The commands, each in a module of its name, which is imported when the command is wanted."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Name all commands."""
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import a command; None if there is no such."""
+        if cmd_name not in _COMMANDS:
+            return None
+        command: click.Command = getattr(import_module(f"{__name__}.{cmd_name}"), cmd_name)
+        return command
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="ihproto")
 def cli() -> None:
     """The Interhuman streaming protocol: a mock server, clients, a look into segments, and a judge.
@@ -30,10 +44,3 @@ def cli() -> None:
     Exit codes: 0 all went well, 1 the peer refused something or broke the protocol, 2 wrong usage,
     3 the server could not be reached, 130 interrupted.
     """  # noqa: D301
-
-
-cli.add_command(conformance)
-cli.add_command(inspect)
-cli.add_command(mock)
-cli.add_command(stream)
-cli.add_command(upload)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 import signal
@@ -9,11 +10,10 @@ import sys
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import anyio
 import click
-from rich.console import Console
-from rich.text import Text
 
 from ihproto.anyio import ConnectError
 from ihproto.cli.output import PIPE_CLOSED, UNREACHABLE, OutputClosed, echo, printable
@@ -23,6 +23,9 @@ from ihproto.server import ServerSettings
 from ihproto.tokens import STREAM_SCOPE, UPLOAD_SCOPE
 from ihproto_conformance.faults import FAULTS, Fault, FaultyServer, MockOptions, fault
 from ihproto_mock import BUNDLED, DEFAULT_KEY, DEFAULT_KEY_ID, KeyPair, LogEntry, MockServer, ScenarioError
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
 def _list_faults(context: click.Context, parameter: click.Parameter, wanted: bool) -> None:
@@ -233,10 +236,10 @@ class _LogHandler(logging.Handler):
 
 
 class _TextLog:
-    def __init__(self) -> None:
-        self._console = Console(stderr=True, highlight=False, soft_wrap=True)
-
     def __call__(self, entry: LogEntry) -> None:
+        # Imported with the first entry: nobody waits for it before the server listens.
+        from rich.text import Text
+
         line = Text(f"{datetime.now():%H:%M:%S} {entry.connection[:8]} ", style="dim")
         line.append(entry.event, style="bold red" if entry.refused else "bold")
         details = ", ".join(
@@ -244,6 +247,12 @@ class _TextLog:
         )
         line.append(f"  {details}" if details else "")
         self._console.print(line)
+
+    @functools.cached_property
+    def _console(self) -> Console:
+        from rich.console import Console
+
+        return Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 def _show(value: object) -> str:

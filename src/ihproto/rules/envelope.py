@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime
 
 from ihproto.clauses import clause
 from ihproto.codec import Envelope
@@ -41,13 +41,9 @@ class EnvelopeRules:
 
 
 def _is_utc(timestamp: str) -> bool:
-    if "T" not in timestamp:
-        return False
-    if timestamp[17:19] == "60":
-        # A leap second is ISO 8601, and more than datetime knows.
-        timestamp = f"{timestamp[:17]}59{timestamp[19:]}"
     try:
         moment = datetime.fromisoformat(timestamp)
     except ValueError:
-        return False
-    return moment.utcoffset() == timedelta(0)
+        # A leap second is ISO 8601, and more than datetime knows.
+        return timestamp[17:19] == "60" and _is_utc(f"{timestamp[:17]}59{timestamp[19:]}")
+    return "T" in timestamp and moment.tzinfo is not None and (moment.tzinfo is UTC or not moment.utcoffset())

@@ -28,6 +28,7 @@ _TRIGGERS: Mapping[type, ClientTrigger] = {
     m.SessionClosing: ClientTrigger.RECEIVE_CLOSING,
     m.SessionEnded: ClientTrigger.RECEIVE_ENDED,
 }
+_REPORT = ClientTrigger.RECEIVE_REPORT
 
 
 class ServerRules:
@@ -110,8 +111,11 @@ class ServerRules:
 
     def trigger_of(self, message: m.ServerMessage | m.Unknown) -> ClientTrigger:
         """What the next message of the session is to the automaton of a client; to be asked before it is judged."""
-        if not isinstance(message, m.Error):
-            return _TRIGGERS.get(type(message), ClientTrigger.RECEIVE_REPORT)
+        if isinstance(message, m.Error):
+            return self._trigger_of_error(message)
+        return _TRIGGERS.get(type(message), _REPORT)
+
+    def _trigger_of_error(self, message: m.Error) -> ClientTrigger:
         if self.config.answers_close(message):
             return ClientTrigger.RECEIVE_CLOSE_REFUSED
         known = ERROR_CODES.get(message.code)

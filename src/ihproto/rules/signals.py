@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-import attrs
+import msgspec
 
 from ihproto.clauses import clause
 from ihproto.errors import Finding
@@ -12,9 +12,8 @@ from ihproto.messages import Number, SignalDetected, SignalEnded, SignalUpdated
 from ihproto.revisions import PROBABILITIES, Revision
 
 
-@attrs.frozen
-class ActiveSignal:
-    """A signal that has been detected and has not ended.
+class ActiveSignal(msgspec.Struct, frozen=True):
+    """A signal that has been detected and has not ended; like an envelope, made so often that it is a `Struct`.
 
     Attributes:
         signal_type: Which signal.

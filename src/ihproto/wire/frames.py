@@ -1,7 +1,8 @@
-"""RFC 6455 frames under a session of either role, on wsproto."""
+"""RFC 6455 frames under a session of either role, on wsproto; media takes a shorter way (`ihproto.wire.bypass`)."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Protocol
 
 import wsproto.events as ws
@@ -9,6 +10,7 @@ from wsproto.connection import Connection, ConnectionState
 
 from ihproto.errors import Side
 from ihproto.events import BytesToSend, CloseToSend, TextToSend, ToSend
+from ihproto.wire.bypass import Receiver, Sender
 from ihproto.wire.raw import RawBytes, RawClose, RawEvent, RawLost, RawText
 from ihproto.wire.tap import Tap
 
@@ -76,13 +78,16 @@ class Frames:
         self._ws = connection
         self._tap = tap
         self._side, self._peer = (Side.CLIENT, Side.SERVER) if connection.client else (Side.SERVER, Side.CLIENT)
+        # Only what a client sends is masked, and only that is large.
+        self._receiver = None if connection.client else Receiver(connection)
+        self._sender = Sender() if connection.client else None
         self._session = session
         self._max_text = max_text_bytes
         self._refuse_text = refuse_text
         self._close_timeout = close_timeout
         self._text: list[str] = []
         self._text_size = 0
-        self._out: list[bytes] = []
+        self._out: list[bytes | bytearray] = []
         self._deadline: float | None = None
         self.finished = False
 
@@ -90,8 +95,7 @@ class Frames:
         """Take bytes; what they say goes to the session, which may raise."""
         if self.finished:
             return
-        self._ws.receive_data(data)
-        for event in self._ws.events():
+        for event in self._events(data):
             match event:
                 case ws.TextMessage():
                     if self._tap is not None:
@@ -113,6 +117,12 @@ class Frames:
             if self.finished:
                 return
 
+    def _events(self, data: bytes) -> Iterator[ws.Event]:
+        if self._receiver is not None:
+            return self._receiver.receive(data)
+        self._ws.receive_data(data)
+        return self._ws.events()
+
     def _collect(self, now: float) -> None:
         """Turn what the session wants sent into frames."""
         for item in self._session.to_send():
@@ -126,7 +136,9 @@ class Frames:
                 case BytesToSend(data, final):
                     if self._tap is not None:
                         self._tap(self._side, RawBytes(data, final), now)
-                    self._out.append(self._ws.send(ws.BytesMessage(data=data, message_finished=final)))
+                    # A server never sends any.
+                    assert self._sender is not None
+                    self._out.extend(self._sender.send(data, final=final))
                 case CloseToSend(code, reason):
                     self._pass(self._side, RawClose(code, reason), now)
                     self._out.append(self._ws.send(ws.CloseConnection(code=code, reason=reason)))

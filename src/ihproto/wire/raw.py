@@ -16,6 +16,8 @@ from wsproto import ConnectionType
 from wsproto.connection import Connection, ConnectionState
 from wsproto.frame_protocol import CloseReason, Opcode
 
+from ihproto.wire.heads import OPCODE, head_size, payload_size
+
 
 @attrs.frozen
 class RawText:
@@ -252,31 +254,17 @@ class _Bounds:
         position = 0
         while position < len(data):
             if not self._payload:
-                wanted = _head_size(self._head) - len(self._head)
+                wanted = head_size(self._head) - len(self._head)
                 self._head += data[position : position + wanted]
                 position += wanted
-                if len(self._head) < _head_size(self._head):
+                if len(self._head) < head_size(self._head):
                     continue
-                self._payload = _payload_size(self._head)
+                self._payload = payload_size(self._head)
             taken = min(self._payload, max(0, len(data) - position))
             self._payload -= taken
             position += taken
             if not self._payload:
-                closes, self._head = self._head[0] & 0x0F == Opcode.CLOSE, b""
+                closes, self._head = self._head[0] & OPCODE == Opcode.CLOSE, b""
                 if closes:
                     break
         return min(position, len(data))
-
-
-def _head_size(head: bytes) -> int:
-    """The size of a frame's head, as far as its first bytes tell, in bytes."""
-    if len(head) < 2:
-        return 2
-    extended = {126: 2, 127: 8}.get(head[1] & 0x7F, 0)
-    return 2 + extended + (4 if head[1] & 0x80 else 0)
-
-
-def _payload_size(head: bytes) -> int:
-    """What the head of a frame says about the rest of it, in bytes."""
-    size = head[1] & 0x7F
-    return size if size < 126 else int.from_bytes(head[2 : 4 if size == 126 else 10], "big")
