@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test lint docs matrix autobahn bench fuzz media-report clean
+.PHONY: help demo test lint docs matrix states autobahn bench fuzz media-report clean
 
 help: ## Say what there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 15
@@ -41,6 +41,9 @@ docs: $(READY) ## Write the generated pages of docs/
 
 matrix: $(READY) ## Run the conformance suite against every broken server, and write docs/matrix.md
 	$(BIN)/python -m ihproto_conformance.matrix docs/matrix.md
+
+states: $(READY) ## Visit every joint state of a client, a server and the network between them (half an hour)
+	$(BIN)/python tests/state_space.py
 
 bench: $(READY) ## Measure speed, memory and many sessions, against the published client and websockets
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[bench]'
