@@ -16,7 +16,7 @@ _HTTP: Final = "it is about plain HTTP; the tests of its checks break it in ways
 UNTESTABLE: Final[Mapping[str, str]] = MappingProxyType(
     {
         "HS-1": _CLIENT,
-        "HS-7": _CLIENT,
+        "HS-7": "a client that keeps it sends nothing, and what is sent instead is judged by HS-2 to HS-4",
         "ENV-3": _CLIENT,
         "ENV-4": "it is a rule for relays; a server has nobody's messages to hand on",
         "WIN-2": "it permits something, and what permits cannot be broken",

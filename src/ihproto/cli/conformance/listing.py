@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 
 import click
 
-from ihproto import CLAUSES, REVISIONS, V1, Revision
+from ihproto import CLAUSES, REVISIONS, V1, Clause, Level, Revision
 from ihproto.clauses import FAMILIES
 from ihproto.cli.output import PIPE_CLOSED, OutputClosed, echo, plural
 from ihproto_conformance.clause_coverage import UNTESTABLE
@@ -83,4 +83,20 @@ def _clauses(revision: Revision, subjects: Iterable[Subject]) -> Iterator[str]:
             family = entry.family
             yield f"{family}  {FAMILIES[family]}"
         names = dict.fromkeys(f"{check.id} ({subject.value})" for subject, check in checks if check.clause is entry)
-        yield f"  {entry.id:<8} {entry.level.value:<8} {', '.join(names) or UNTESTABLE.get(entry.id, '-')}"
+        yield f"  {entry.id:<8} {entry.level.value:<8} {', '.join(names) or _why_not(entry, subjects)}"
+
+
+def _why_not(entry: Clause, subjects: Iterable[Subject]) -> str:
+    """Why nothing looks at a clause in the revision that is listed."""
+    elsewhere = [
+        name
+        for name in entry.revisions
+        for subject in subjects
+        for _, _, _, checks in _of(subject, REVISIONS[name])
+        if any(check.clause is entry for check in checks)
+    ]
+    if elsewhere:
+        return f"only in {', '.join(dict.fromkeys(elsewhere))}: here it cannot be seen"
+    if entry.level is Level.ASSUMED:
+        return "nobody is held to what is assumed here"
+    return UNTESTABLE.get(entry.id, "not a rule for these")
