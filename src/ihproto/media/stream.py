@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from ihproto.media.avi import AviScanner
 from ihproto.media.interface import ExpectedMedia, SegmentFault, SegmentMedia
+from ihproto.media.isobmff import IsoScanner
 from ihproto.media.judge import SegmentPolicy, StreamSoFar, judge_segment
+from ihproto.media.matroska import MatroskaScanner
+from ihproto.media.mpegts import TransportStreamScanner
 from ihproto.media.scanner import MAX_PENDING, ContainerScanner, MediaError, Track
 from ihproto.media.sniff import SNIFF_SIZE, Sniffed, sniff
 from ihproto.messages import AudioFormat, SessionReady
@@ -20,25 +24,17 @@ _FIRST_MEDIA_PID = 0x20
 
 
 def make_scanner(container: str) -> ContainerScanner:
-    """Make the scanner for a container, by the name that `sniff` gives it; it is imported when it is wanted first.
+    """Make the scanner for a container, by the name that `sniff` gives it.
 
     Raises:
         KeyError: If there is no such container.
     """
     if container in ("mkv", "webm"):
-        from ihproto.media.matroska import MatroskaScanner
-
         return MatroskaScanner()
     if container in ("mp4", "mov"):
-        from ihproto.media.isobmff import IsoScanner
-
         return IsoScanner()
     if container == "avi":
-        from ihproto.media.avi import AviScanner
-
         return AviScanner()
-    from ihproto.media.mpegts import TransportStreamScanner
-
     return TransportStreamScanner({"mpeg-ts": 188, "mpeg-2-ts": 192}[container])
 
 
@@ -161,9 +157,6 @@ class MediaScanner:
 
         Boxes and packets look alike wherever they stand; so a file begins anew only with what stands at its beginning.
         """
-        from ihproto.media.isobmff import IsoScanner
-        from ihproto.media.mpegts import TransportStreamScanner
-
         if isinstance(self._stream, IsoScanner) and container in ("mp4", "mov"):
             return head[4:8] != b"ftyp"
         if isinstance(self._stream, TransportStreamScanner) and container == self._stream.container:

@@ -13,7 +13,7 @@ from wsproto.connection import Connection
 from wsproto.frame_protocol import Opcode
 
 from ihproto.wire.heads import FINAL, KEY_SIZE, MASKED, OPCODE, head_size, masked_head, payload_size
-from ihproto.wire.masking import Mask
+from ihproto.wire.masking import Mask, prepare
 
 #: Frames below this take the ordinary way, in bytes.
 _LARGE = 1024
@@ -35,6 +35,7 @@ class Receiver:
         self._mask: Mask | None = None
         self._final = False
         self._binary = False
+        prepare()
 
     def receive(self, data: bytes) -> Iterator[ws.Event]:
         """Take bytes, and hand out what they say, in pieces."""
@@ -97,6 +98,7 @@ class Sender:
 
     def __init__(self) -> None:
         self._begun = False
+        prepare()
 
     def send(self, data: bytes, *, final: bool) -> list[bytes | bytearray]:
         """Write a message, or the next piece of one, as a frame; returns it in pieces.

@@ -37,9 +37,14 @@ class Mask:
         return masked
 
 
+def prepare() -> None:
+    """Import what masks, so that nobody waits for it in the middle of a segment."""
+    _numpy()
+
+
 @functools.cache
 def _numpy() -> Any:
-    """The library, None where it is not installed; whoever sends no media does not wait for the import."""
+    """The library, None where it is not installed."""
     try:
         import numpy
     except ModuleNotFoundError:
