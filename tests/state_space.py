@@ -626,13 +626,15 @@ def main() -> None:
     """Explore everything, and print the figures; exit code 1 where something is found."""
     wrong = False
     for revision, bounds in (
-        (ih.V1, Bounds()),
+        (ih.V1, Bounds(errors=0)),
+        (ih.V1, Bounds(segments=1, configs=1, signals=1)),
         (ih.V1_WINDOW, Bounds()),
         (ih.V0_2, Bounds()),
         (ih.V0, Bounds()),
     ):
         found = explore(revision, bounds, progress=True)
-        print(f"{revision.id}: {found.states:,} states, {found.transitions:,} transitions, {found.final:,} final")
+        print(f"{revision.id}, {bounds}")
+        print(f"  {found.states:,} states, {found.transitions:,} transitions, {found.final:,} final", flush=True)
         print(f"  states that nothing leads on from: {len(found.stuck)}; ways that never end: {found.endless:d}")
         print(f"  accusations of a peer that kept everything: {len(found.accusations)}")
         for name, way in (*found.accusations.items(), *(("stuck", way) for way in found.stuck[:3])):

@@ -38,7 +38,7 @@ NEVER_OF_A_SERVER = {"x.unheard_of", "x.signal"}
 SHORTEST = settings(max_examples=2000, derandomize=True, database=None, deadline=None)
 SEARCH = settings(SHORTEST, phases=[Phase.generate])
 #: Whoever counts what was drawn has to count the same on every run.
-STEADY = settings(max_examples=100, derandomize=True, database=None, deadline=None)
+STEADY = settings(max_examples=400, derandomize=True, database=None, deadline=None)
 
 
 def types_of(transcript: Transcript) -> list[str]:
