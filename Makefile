@@ -21,7 +21,8 @@ demo: $(READY) ## Stream a real recording to the mock server and show what comes
 
 test: $(READY) ## Run all tests, with coverage
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest --numprocesses=auto --dist=loadgroup
+	$(BIN)/coverage run -m pytest --numprocesses=auto --dist=loadfile -m 'not matrix'
+	$(BIN)/pytest -m matrix
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --skip-covered --sort=cover
 	@echo 'The session layer alone, which must be covered to the last branch:'

@@ -10,8 +10,7 @@ from ihproto_conformance.client.broken import BROKEN, Variant, correct
 from ihproto_conformance.client.matrix import client_matrix, judge_variant
 from ihproto_conformance.verdict import Severity, Status, Verdict
 
-# Whoever has judged them for one test has done so for all.
-pytestmark = pytest.mark.xdist_group("matrix")
+pytestmark = pytest.mark.matrix
 
 
 @pytest.mark.parametrize("revision", REVISIONS)

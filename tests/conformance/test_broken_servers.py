@@ -14,8 +14,7 @@ from ihproto_conformance.faults.fault import Behaviour
 from ihproto_conformance.matrix import judge_fault, row
 from ihproto_conformance.verdict import Status, Verdict
 
-# Whoever has judged them for one test has done so for all.
-pytestmark = pytest.mark.xdist_group("matrix")
+pytestmark = pytest.mark.matrix
 
 
 @pytest.mark.parametrize("fault_id", FAULTS)

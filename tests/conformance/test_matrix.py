@@ -14,8 +14,7 @@ from ihproto_conformance.clause_coverage import UNTESTABLE
 from ihproto_conformance.client.broken import BROKEN
 from ihproto_conformance.faults import FAULTS
 
-# Whoever has judged them for one test has done so for all.
-pytestmark = pytest.mark.xdist_group("matrix")
+pytestmark = pytest.mark.matrix
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "matrix.md"
 
