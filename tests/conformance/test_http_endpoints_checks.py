@@ -15,7 +15,7 @@ import pytest
 import trustme
 
 from ihproto import REVISIONS, V1, V1_WINDOW, V2, Revision
-from ihproto.anyio import ConnectError, HttpExchange
+from ihproto.anyio import ConnectError, HttpExchange, ServerStream
 from ihproto.tokens import STREAM_SCOPE, ClientToken, ClientTokenRequest
 from ihproto.wire import HttpError
 from ihproto.wire.exchange import Exchange
@@ -28,6 +28,7 @@ from ihproto_mock import MockServer
 from ihproto_mock.credentials import CredentialStore
 from ihproto_mock.keys import DEFAULT_KEY_ID, DEFAULT_KEY_SECRET
 from ihproto_mock.leases import Denial, Grant, Lease, Standing
+from ihproto_mock.stream import StreamEndpoint
 
 NAMES = ("exchange", "client-token", "upload", "upload-job")
 
@@ -38,7 +39,7 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(endpoints, "_PAUSE", 0.06)
 
 
-def judge(revision: Revision, *names: str, patience: float = 10.0, **options: Any) -> Report:
+def judge(revision: Revision, *names: str, patience: float = 10.0, http: bool = True, **options: Any) -> Report:
     """The report on the mock server as it is now, over loopback."""
 
     async def body() -> Report:
@@ -48,7 +49,7 @@ def judge(revision: Revision, *names: str, patience: float = 10.0, **options: An
                 revision,
                 mock.key,
                 media=samples.recording(),
-                http=True,
+                http=http,
                 key_pair=KeyPair(DEFAULT_KEY_ID, DEFAULT_KEY_SECRET),
                 patience=patience,
             )
@@ -336,3 +337,18 @@ def test_a_plain_request_that_is_not_answered_is_given_up(answer: bytes | None, 
             tasks.cancel_scope.cancel()
 
     anyio.run(body)
+
+
+@pytest.mark.parametrize("http", [False, True])
+def test_a_server_without_sessions_can_have_endpoints(http: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def silent(self: StreamEndpoint, stream: ServerStream, *_: Any) -> None:
+        raw = await stream.accept_raw()
+        async for _event in raw:
+            await raw.close()
+
+    monkeypatch.setattr(StreamEndpoint, "serve", silent)
+    report = judge(V1, *NAMES, patience=0.3, http=http)
+    found = {result.check.id: result.status for result in report.results}
+    expected = Status.PASSED if http else Status.NOT_ASKED
+    assert {found[check] for check in ("AUT-1.exchange", "AUT-2.issued", "UPL-1.analysed")} == {expected}
+    assert found["AUT-2.opens"] is (Status.BLOCKED if http else Status.NOT_ASKED)

@@ -93,6 +93,8 @@ def _plain(
             applies=holds,
             connections=connections,
             media=lambda target: media if target.http else 0.0,
+            # What is not asked for is not blocked either, and an upload goes without a session.
+            needs_session=False,
         )
         @functools.wraps(run)
         async def asked(exam: Exam) -> None:
