@@ -590,7 +590,10 @@ class Exam:
         self._put(Result(check, Status.NOT_ASKED, reason=reason))
 
     def _put(self, result: Result) -> None:
-        result = attrs.evolve(result, scenarios=(self._scenario,))
+        # A server may repeat a credential in what it says by plain HTTP.
+        evidence = tuple(attrs.evolve(each, what=self._redactor.text(each.what)) for each in result.evidence)
+        reason = self._redactor.text(result.reason)
+        result = attrs.evolve(result, scenarios=(self._scenario,), evidence=evidence, reason=reason)
         before = self.results.get(result.check.id)
         self.results[result.check.id] = result if before is None else merge((before, result))
 

@@ -89,9 +89,25 @@ async def models(exam: Exam) -> None:
             await _refused(exam, probe, FIXED)
     for name in offered:
         async with exam.open(f"the model {name} by query", query=[(MODEL_PARAMETER, name)]) as probe:
-            await probe.ready()
+            first = await probe.wait_for(SessionReady, Error)
+            if first is None:
+                raise Missing("session.ready did not come")
+            message = first.envelope.message
+            if isinstance(message, Error):
+                _turned_down(exam, probe, name, first)
+                continue
             await probe.config(include=[])
             await _reports(exam, probe, BY_QUERY, name)
+
+
+def _turned_down(exam: Exam, probe: Probe, name: str, at: Heard) -> None:
+    message = at.envelope.message
+    assert isinstance(message, Error)
+    what = f"{name} was refused with {message.code}: {message.message[:200]}"
+    if other_reason(message.code):
+        exam.unseen(BY_QUERY, what)
+    else:
+        exam.failed(BY_QUERY, what, probe, at)
 
 
 async def _reports(exam: Exam, probe: Probe, check: Check, name: str) -> None:
