@@ -20,6 +20,8 @@ _DAY = 24 * 3600
 
 #: How many bytes one direction holds before its sender waits.
 CAPACITY = 64 * 1024
+#: How many bytes of each direction are remembered.
+RECORDED = 16 * 1024
 
 
 class Kind(Enum):
@@ -61,6 +63,7 @@ class _Pipe:
 
     def __init__(self, pace: Kind) -> None:
         self.record = bytearray()
+        self.passed = 0
         self.limit: int | None = None
         self.strike: Callable[[], None] = lambda: None
         self.stalled = False
@@ -91,7 +94,7 @@ class _Pipe:
                 return
             room = CAPACITY - len(self._kept)
             if self.limit is not None and not self.stalled:
-                room = min(room, self.limit - len(self.record))
+                room = min(room, self.limit - self.passed)
             if room <= 0:
                 await self._changed.wait()
                 continue
@@ -100,10 +103,11 @@ class _Pipe:
 
     def put(self, data: bytes) -> None:
         if not self.stalled:
-            self.record += data
+            self.passed += len(data)
+            self.record += data[: RECORDED - len(self.record)]
         self._kept += data
         self.change()
-        if self.limit is not None and len(self.record) == self.limit and not self.stalled:
+        if self.passed == self.limit and not self.stalled:
             self.strike()
 
     async def read(self, max_bytes: int) -> bytes:
@@ -179,7 +183,7 @@ class Line:
         self.server = End(self._up, self._down)
         self.struck_at: float | None = None
         if fault.kind in (Kind.CUT, Kind.RESET, Kind.HALF_CLOSE, Kind.STALL):
-            pipe = self._hit
+            pipe = self._pipe(fault.way)
             pipe.limit = fault.after
             pipe.strike = self._strike
             if not fault.after:
@@ -187,25 +191,29 @@ class Line:
         else:
             self.struck_at = anyio.current_time()
 
-    @property
-    def _hit(self) -> _Pipe:
-        return self._up if self._fault.way is Way.UP else self._down
-
     def record(self, way: Way) -> bytes:
-        """All that passed in one direction."""
-        return bytes((self._up if way is Way.UP else self._down).record)
+        """What passed first in one direction."""
+        return bytes(self._pipe(way).record)
+
+    def passed(self, way: Way) -> int:
+        """How many bytes passed in one direction."""
+        return self._pipe(way).passed
+
+    def _pipe(self, way: Way) -> _Pipe:
+        return self._up if way is Way.UP else self._down
 
     def _strike(self) -> None:
         self.struck_at = anyio.current_time()
+        hit = self._pipe(self._fault.way)
         match self._fault.kind:
             case Kind.CUT:
                 self._up.ended = self._down.ended = True
             case Kind.RESET:
                 self._up.broken = self._down.broken = True
             case Kind.HALF_CLOSE:
-                self._hit.ended = self._hit.swallows = True
+                hit.ended = hit.swallows = True
             case _:
-                self._hit.stalled = True
+                hit.stalled = True
         self._up.change()
         self._down.change()
 

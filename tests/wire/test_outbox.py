@@ -47,11 +47,6 @@ ENDS: dict[str, Callable[[], ClientConnection | ServerConnection]] = {
     "raw client": raw_client,
     "raw server": raw_server,
 }
-    "client": open_client,
-    "server": open_server,
-    "raw client": raw_client,
-    "raw server": raw_server,
-}
 
 
 @pytest.mark.parametrize("end", ENDS)
