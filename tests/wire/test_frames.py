@@ -281,7 +281,7 @@ def test_pieces_of_a_text_that_hold_nothing_are_not_held_by_a_server() -> None:
     server = open_server()
     server.receive_data(masked(TEXT, b"{", fin=False) + masked(CONTINUATION, fin=False) * 5000, 0.0)
     assert isinstance(server._frames, Frames)
-    assert server._frames._text == ["{"]
+    assert server._frames._text._pieces == ["{"]
 
 
 def test_a_text_without_end_is_not_held_by_a_server() -> None:

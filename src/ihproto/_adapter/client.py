@@ -33,6 +33,9 @@ from ihproto.wire import (
 #: Segments longer than this are sent as several frames of one message, in bytes.
 PIECE_SIZE = 512 * 1024
 
+#: How many events are kept while nobody can iterate: before the session stands, and while it is being closed.
+MAX_UNREAD = 256
+
 
 class ClientStream:
     """An open session with a server.
@@ -127,7 +130,13 @@ class ClientStream:
         if self.session.state not in (ClientState.CLOSING, ClientState.CLOSED):
             self.session.close(code, reason)
             await self._driver.flush(patient=False)
-        await self._driver.wait_finished()
+        await self._driver.wait_finished(self._keep_some)
+
+    def _keep_some(self) -> None:
+        """Keep what arrived as far as there is room: what is said after a close may get lost, but not the end."""
+        for event in _of_session(self._driver.wire):
+            if len(self._events) < MAX_UNREAD or isinstance(event, SessionClosed):
+                self._events.append(event)
 
     def __aiter__(self) -> Self:
         return self
@@ -153,6 +162,9 @@ class ClientStream:
         """Read until the session stands; the events stay for whoever iterates."""
         while self.session.contract is None and self.session.state is not ClientState.CLOSED:
             await self._driver.step()
+            self._events.extend(_of_session(self._driver.wire))
+            if self.session.contract is None and len(self._events) > MAX_UNREAD:
+                self._driver.break_off("the server says much, but not session.ready")
         self._events.extend(_of_session(self._driver.wire))
         closed = self._events[-1] if self.session.contract is None else None
         if isinstance(closed, SessionClosed):

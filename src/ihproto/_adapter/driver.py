@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from typing import Generic, Protocol, TypeVar
 
@@ -124,12 +125,17 @@ class Driver(Generic[W]):
         if self._receiving is not None:
             self._receiving.deadline = self.transport.now()
 
-    async def wait_finished(self) -> None:
-        """Read until the close is answered or given up."""
+    async def wait_finished(self, after_step: Callable[[], None] = lambda: None) -> None:
+        """Read until the close is answered or given up.
+
+        Args:
+            after_step: Called whenever something may have arrived.
+        """
         if self._broken:
             self.wire.receive_eof(self.transport.now())
         while not self.wire.finished:
             await self.step()
+            after_step()
 
     async def step(self) -> None:
         """Wait for bytes or for the next timeout, and let the connection act on it; or wait for a task that does so."""

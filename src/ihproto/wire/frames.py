@@ -11,10 +11,13 @@ from wsproto.connection import Connection, ConnectionState
 from ihproto.errors import Side
 from ihproto.events import BytesToSend, CloseToSend, TextToSend, ToSend
 from ihproto.wire.bypass import Receiver, Sender
+from ihproto.wire.outbox import Outbox
 from ihproto.wire.raw import RawBytes, RawClose, RawEvent, RawLost, RawText
 from ihproto.wire.tap import Tap
 
 _MESSAGE_TOO_BIG = 1009
+#: How many pieces of a text are kept before they are put together.
+_PIECES = 256
 
 
 class Carried(Protocol):
@@ -85,9 +88,9 @@ class Frames:
         self._max_text = max_text_bytes
         self._refuse_text = refuse_text
         self._close_timeout = close_timeout
-        self._text: list[str] = []
+        self._text = _Text()
         self._text_size = 0
-        self._out: list[bytes | bytearray] = []
+        self._out = Outbox()
         self._deadline: float | None = None
         self.finished = False
 
@@ -108,7 +111,7 @@ class Frames:
                     self._session.receive_bytes(data, now, final=event.message_finished)
                 case ws.Ping():
                     if self._ws.state is ConnectionState.OPEN:
-                        self._out.append(self._ws.send(event.response()))
+                        self._out.answer_ping(self._ws.send(event.response()))
                 case ws.CloseConnection():
                     self._receive_close(event, now)
                 case _:
@@ -169,15 +172,12 @@ class Frames:
     def data_to_send(self, now: float) -> bytes:
         """Drain the bytes to send."""
         self._collect(now)
-        data = b"".join(self._out)
-        self._out.clear()
-        return data
+        return self._out.drain()
 
     def _receive_text(self, event: ws.TextMessage, now: float) -> None:
         self._text_size += len(event.data)
         if self._text_size <= self._max_text:
-            if event.data:
-                self._text.append(event.data)
+            self._text.append(event.data)
         elif self._refuse_text is None:
             self._fail(_MESSAGE_TOO_BIG, f"a text message is longer than {self._max_text} bytes", now)
             return
@@ -185,7 +185,7 @@ class Frames:
             self._text.clear()
         if not event.message_finished:
             return
-        text, size = "".join(self._text), self._text_size
+        text, size = self._text.join(), self._text_size
         self._text.clear()
         self._text_size = 0
         if size > self._max_text and self._refuse_text is not None:
@@ -224,6 +224,28 @@ class Frames:
     def _finish(self) -> None:
         self.finished = True
         self._deadline = None
+
+
+class _Text:
+    """A text that comes in pieces, which may be of one character each: a string for each would take 80 bytes."""
+
+    def __init__(self) -> None:
+        self._joined: list[str] = []
+        self._pieces: list[str] = []
+
+    def append(self, piece: str) -> None:
+        if piece:
+            self._pieces.append(piece)
+        if len(self._pieces) >= _PIECES:
+            self._joined.append("".join(self._pieces))
+            self._pieces.clear()
+
+    def join(self) -> str:
+        return "".join(self._joined) + "".join(self._pieces)
+
+    def clear(self) -> None:
+        self._joined.clear()
+        self._pieces.clear()
 
 
 class _RefuseText(Protocol):

@@ -17,6 +17,7 @@ from wsproto.connection import Connection, ConnectionState
 from wsproto.frame_protocol import CloseReason, Opcode
 
 from ihproto.wire.heads import OPCODE, head_size, payload_size
+from ihproto.wire.outbox import Outbox
 
 
 @attrs.frozen
@@ -112,7 +113,7 @@ class RawFrames:
         self._deadline: float | None = None
         self._closing = False
         self._events: deque[RawEvent] = deque()
-        self._out: list[bytes] = []
+        self._out = Outbox()
         self.finished = False
         self.peer_closed = False
         self.pongs: deque[bytes] = deque(maxlen=_PONGS)
@@ -164,8 +165,7 @@ class RawFrames:
 
     def data_to_send(self, now: float) -> bytes:
         """Drain the bytes to send."""
-        data = b"".join(self._out)
-        self._out.clear()
+        data = self._out.drain()
         if self.closed and not self._closing:
             self._closing = True
             self._deadline = now + self._close_timeout
@@ -192,7 +192,7 @@ class RawFrames:
                     self._events.append(RawBytes(bytes(event.data), event.message_finished))
                 case ws.Ping():
                     if not self.closed:
-                        self._out.append(self._sender.send(event.response()))
+                        self._out.answer_ping(self._sender.send(event.response()))
                 case ws.Pong():
                     self.pongs.append(bytes(event.payload))
                 case ws.CloseConnection():

@@ -1,0 +1,200 @@
+"""The two roles under test, and how each of them ended."""
+
+from __future__ import annotations
+
+import gc
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import anyio
+from adapters.faces import tasks
+from anyio.lowlevel import checkpoint
+from faults.line import End, Fault, Line, Switchboard, TrioEnd, TrioSwitchboard
+from wire.raw import KEY
+
+import ihproto.anyio
+import ihproto.trio
+from ihproto import NominalScanner, RemoteProtocolError, SessionClosed, WindowAnalysis, WindowReady
+from ihproto._adapter import Dialer
+from ihproto.anyio import ClientStream, ServerStream, StreamError
+from ihproto_mock import DEFAULT_KEY, LogEntry, MockServer
+
+#: The adapters, and the event loops that they run on.
+FACES = {"anyio on asyncio": "asyncio", "anyio on trio": "trio", "trio": "trio"}
+ROLES = ("server", "mock server")
+URL = "ws://localhost"
+
+Play = Callable[[ClientStream], Awaitable[None]]
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How one role came out of a case.
+
+    Attributes:
+        how: A typed error, or how the session or the upgrade ended.
+        after: How long after the fault it had let go of the connection, in seconds; None if it never did.
+        wrong: What must not have been, empty for nothing.
+    """
+
+    how: str
+    after: float | None
+    wrong: str = ""
+
+
+class _Alarms(logging.Handler):
+    """Remembers what was logged as an error: a fault of a peer is none of ours."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.heard: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.heard.append(self.format(record))
+
+    def take(self) -> str:
+        heard = "; ".join(self.heard)
+        self.heard.clear()
+        return heard
+
+
+async def session(stream: ClientStream) -> None:
+    """A whole session: a config, two segments, and a graceful end."""
+    await stream.send_config(["conversation_quality_overall"])
+    for _ in range(2):
+        await stream.send_segment(b"x" * 200)
+    await stream.end()
+
+
+async def client(face: str, end: End, play: Play = session, **options: Any) -> str:
+    """Be a client of the adapter at the end of a line; returns how it ended."""
+    transport: Any = ihproto.trio._Transport(TrioEnd(end)) if face == "trio" else ihproto.anyio._Transport(end)
+    try:
+        async with Dialer(URL, options.pop("key", KEY), **options).open(transport) as stream:
+            failure = ""
+            try:
+                await play(stream)
+            except StreamError as error:
+                failure = f"{type(error).__name__}, "
+            async for event in stream:
+                if isinstance(event, SessionClosed):
+                    return f"{failure}closed {event.code}"
+            return f"{failure}without SessionClosed"
+    except (StreamError, RemoteProtocolError) as error:
+        return type(error).__name__
+
+
+class House:
+    """A server that takes lines, and is told nothing of what becomes of them.
+
+    Attributes:
+        told: How connections ended, as the server was told.
+    """
+
+    def __init__(self, face: str, role: str, **options: Any) -> None:
+        self.face = face
+        self.role = role
+        self.told: list[str] = []
+        self._board = Switchboard()
+        self._alarms = _Alarms()
+        self._options = options
+        self._tasks = 0
+
+    async def _handle(self, stream: ServerStream) -> None:
+        await stream.accept(scanner=NominalScanner())
+        async for event in stream:
+            if isinstance(event, WindowReady) and stream.session.wants(event.window):
+                await stream.send_analysis(WindowAnalysis(event.window))
+            elif isinstance(event, SessionClosed):
+                self.told.append(f"closed {event.code}")
+
+    def _listen(self, entry: LogEntry) -> None:
+        if entry.event == "session closed":
+            self.told.append(f"closed {entry.fields['close_code']}")
+        elif entry.event in ("no upgrade", "upgrade refused"):
+            self.told.append(entry.event)
+
+    def _fail(self, connection: str, what: str) -> None:
+        self.told.append("no upgrade")
+
+    def _serve(self) -> AbstractAsyncContextManager[Any]:
+        if self.role == "mock server":
+            return MockServer(
+                listener=self._board,
+                keys={KEY: ["interhumanai.stream", "interhumanai.upload"], DEFAULT_KEY: []},
+                make_scanner=lambda contract: NominalScanner(3.0),
+                log=self._listen,
+                **self._options,
+            )
+        if self.face == "trio":
+            return ihproto.trio.serve(
+                self._handle, listener=TrioSwitchboard(self._board), on_failed=self._fail, **self._options
+            )
+        return ihproto.anyio.serve(self._handle, listener=self._board, on_failed=self._fail, **self._options)
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[House]:
+        """Listen."""
+        logging.getLogger().addHandler(self._alarms)
+        try:
+            async with self._serve():
+                self._tasks = await self._quiet()
+                yield self
+        finally:
+            logging.getLogger().removeHandler(self._alarms)
+
+    def connect(self, fault: Fault = Fault()) -> Line:  # noqa: B008 - frozen
+        """A line to the server."""
+        line = Line(fault)
+        self._board.connect(line.server)
+        return line
+
+    async def _quiet(self) -> int:
+        """How many tasks there are once those that are about to end have."""
+        for _ in range(20):
+            await checkpoint()
+        return tasks(FACES[self.face])
+
+    async def ending(self, line: Line) -> Ended:
+        """Wait until the server has let go of a line; how it ended, and what it left behind."""
+        await line.server.wait_closed()
+        left = await self._quiet() - self._tasks
+        alarms = self._alarms.take()
+        wrong = [alarms] if alarms else []
+        if left > 0:
+            wrong.append(f"{left} tasks left")
+        how = " and ".join(self.told) or "told nothing"
+        if len(self.told) != 1:
+            wrong.append(f"the server was told of {len(self.told)} ends")
+        self.told.clear()
+        return Ended(how, since(line, line.server), "; ".join(wrong))
+
+    async def meet(self, fault: Fault, **options: Any) -> tuple[Line, Ended, Ended]:
+        """A whole session of a client of ours with the server, under a fault; how client and server ended."""
+        line = self.connect(fault)
+        how = await client(self.face, line.client, **options)
+        ours = Ended(how, since(line, line.client), "" if typed(how) else "not a typed end")
+        theirs = await self.ending(line)
+        return line, ours, theirs
+
+
+def typed(how: str) -> bool:
+    """Whether a client ended as it is documented to."""
+    return not how.endswith("without SessionClosed")
+
+
+def since(line: Line, end: End) -> float | None:
+    """How long after the fault an end was closed, in seconds."""
+    if line.struck_at is None or end.closed_at is None:
+        return None
+    return max(0.0, end.closed_at - line.struck_at)
+
+
+async def sockets_closed() -> None:
+    """Let go of what is only waiting to be collected."""
+    gc.collect()
+    with anyio.CancelScope():
+        await checkpoint()
