@@ -175,7 +175,7 @@ class Line:
         struck_at: When the fault happened, in seconds; None if it has not.
     """
 
-    def __init__(self, fault: Fault = Fault()) -> None:  # noqa: B008 - frozen
+    def __init__(self, fault: Fault = Fault()) -> None:
         pace = fault.kind if fault.kind in (Kind.DRIP, Kind.CRAWL) else Kind.NONE
         self._up, self._down = _Pipe(pace), _Pipe(pace)
         self._fault = fault
