@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test lint docs matrix states autobahn bench fuzz media-report clean
+.PHONY: help demo test lint docs matrix states autobahn bench fuzz media-report faults clean
 
 help: ## Say what there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 15
@@ -52,6 +52,9 @@ bench: $(READY) ## Measure speed, memory and many sessions, against the publishe
 
 fuzz: $(READY) ## Scan 100,000 broken and hostile files
 	$(BIN)/python tests/media_fuzz.py --inputs 100000
+
+faults: $(READY) ## Break connections at every byte and by hostile peers, and print the figures
+	$(BIN)/python tests/faults/report.py
 
 media-report: $(READY) ## Compare the scanners with ffmpeg on the full corpus, and write docs/media.md
 	$(BIN)/python tests/media_report.py

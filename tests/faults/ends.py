@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -20,14 +19,21 @@ import ihproto.trio
 from ihproto import NominalScanner, RemoteProtocolError, SessionClosed, WindowAnalysis, WindowReady
 from ihproto._adapter import Dialer
 from ihproto.anyio import ClientStream, ServerStream, StreamError
-from ihproto_mock import DEFAULT_KEY, LogEntry, MockServer
+from ihproto_mock import LogEntry, MockServer
 
 #: The adapters, and the event loops that they run on.
 FACES = {"anyio on asyncio": "asyncio", "anyio on trio": "trio", "trio": "trio"}
 ROLES = ("server", "mock server")
 URL = "ws://localhost"
+UNTYPED = "the iteration ended without SessionClosed"
 
-Play = Callable[[ClientStream], Awaitable[None]]
+WHOLE = Fault()
+
+#: What the mock server logs at the end of a connection without a session; garbage may ask for plain HTTP.
+_ENDINGS = ("no upgrade", "upgrade refused", "request answered", "request refused", "request broken off")
+
+#: What a client does with its session; where it iterates to the end itself, it returns how that was.
+Play = Callable[[ClientStream], Awaitable[str | None]]
 
 
 @dataclass(frozen=True)
@@ -69,14 +75,14 @@ async def session(stream: ClientStream) -> None:
     await stream.end()
 
 
-async def client(face: str, end: End, play: Play = session, **options: Any) -> str:
-    """Be a client of the adapter at the end of a line; returns how it ended."""
-    transport: Any = ihproto.trio._Transport(TrioEnd(end)) if face == "trio" else ihproto.anyio._Transport(end)
+async def session_of(opening: AbstractAsyncContextManager[ClientStream], play: Play = session) -> str:
+    """Open a session, play it, and hear it to its end; returns how it ended."""
     try:
-        async with Dialer(URL, options.pop("key", KEY), **options).open(transport) as stream:
+        async with opening as stream:
             failure = ""
             try:
-                await play(stream)
+                if over := await play(stream):
+                    return over
             except StreamError as error:
                 failure = f"{type(error).__name__}, "
             async for event in stream:
@@ -87,53 +93,90 @@ async def client(face: str, end: End, play: Play = session, **options: Any) -> s
         return type(error).__name__
 
 
-class House:
-    """A server that takes lines, and is told nothing of what becomes of them.
+async def client(face: str, end: End, play: Play = session) -> str:
+    """Be a client of the adapter at the end of a line; returns how it ended."""
+    transport: Any = ihproto.trio._Transport(TrioEnd(end)) if face == "trio" else ihproto.anyio._Transport(end)
+    return await session_of(Dialer(URL, KEY).open(transport), play)
+
+
+class Told:
+    """What a server is told of the ends of its connections.
 
     Attributes:
-        told: How connections ended, as the server was told.
+        ends: How connections ended, oldest first.
     """
 
-    def __init__(self, face: str, role: str, **options: Any) -> None:
-        self.face = face
-        self.role = role
-        self.told: list[str] = []
-        self._board = Switchboard()
-        self._alarms = _Alarms()
-        self._options = options
-        self._tasks = 0
+    def __init__(self) -> None:
+        self.ends: list[str] = []
+        self._news = anyio.Event()
 
-    async def _handle(self, stream: ServerStream) -> None:
+    def tell(self, how: str) -> None:
+        self.ends.append(how)
+        self._news.set()
+        self._news = anyio.Event()
+
+    async def handle(self, stream: ServerStream) -> None:
+        """Accept everybody, find nothing in any window, and tell how the session was closed."""
         await stream.accept(scanner=NominalScanner())
         async for event in stream:
             if isinstance(event, WindowReady) and stream.session.wants(event.window):
                 await stream.send_analysis(WindowAnalysis(event.window))
             elif isinstance(event, SessionClosed):
-                self.told.append(f"closed {event.code}")
+                self.tell(f"closed {event.code}")
 
-    def _listen(self, entry: LogEntry) -> None:
+    def log(self, entry: LogEntry) -> None:
+        """Take an entry of the mock server."""
         if entry.event == "session closed":
-            self.told.append(f"closed {entry.fields['close_code']}")
-        elif entry.event in ("no upgrade", "upgrade refused"):
-            self.told.append(entry.event)
+            self.tell(f"closed {entry.fields['close_code']}")
+        elif entry.event in _ENDINGS:
+            self.tell(entry.event)
 
-    def _fail(self, connection: str, what: str) -> None:
-        self.told.append("no upgrade")
+    def fail(self, connection: str, what: str) -> None:
+        """Take the failure of an upgrade."""
+        self.tell("no upgrade")
+
+    async def take(self) -> str:
+        """Wait until there is something, and forget it."""
+        while not self.ends:
+            await self._news.wait()
+        how = " and ".join(self.ends)
+        self.ends.clear()
+        return how
+
+
+def mock_server(told: Told, **options: Any) -> MockServer:
+    """A mock server that takes any bytes for three seconds of video."""
+    return MockServer(
+        keys={KEY: ["interhumanai.stream"]},
+        make_scanner=lambda contract: NominalScanner(3.0),
+        log=told.log,
+        **options,
+    )
+
+
+class House:
+    """A server that takes lines.
+
+    Attributes:
+        told: How connections ended, as the server was told.
+    """
+
+    def __init__(self, face: str, role: str) -> None:
+        self.face = face
+        self.role = role
+        self._told = Told()
+        self.told = self._told.ends
+        self._board = Switchboard()
+        self._alarms = _Alarms()
+        self._tasks = 0
 
     def _serve(self) -> AbstractAsyncContextManager[Any]:
+        told = self._told
         if self.role == "mock server":
-            return MockServer(
-                listener=self._board,
-                keys={KEY: ["interhumanai.stream", "interhumanai.upload"], DEFAULT_KEY: []},
-                make_scanner=lambda contract: NominalScanner(3.0),
-                log=self._listen,
-                **self._options,
-            )
+            return mock_server(told, listener=self._board)
         if self.face == "trio":
-            return ihproto.trio.serve(
-                self._handle, listener=TrioSwitchboard(self._board), on_failed=self._fail, **self._options
-            )
-        return ihproto.anyio.serve(self._handle, listener=self._board, on_failed=self._fail, **self._options)
+            return ihproto.trio.serve(told.handle, listener=TrioSwitchboard(self._board), on_failed=told.fail)
+        return ihproto.anyio.serve(told.handle, listener=self._board, on_failed=told.fail)
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[House]:
@@ -146,7 +189,7 @@ class House:
         finally:
             logging.getLogger().removeHandler(self._alarms)
 
-    def connect(self, fault: Fault = Fault()) -> Line:  # noqa: B008 - frozen
+    def connect(self, fault: Fault = WHOLE) -> Line:
         """A line to the server."""
         line = Line(fault)
         self._board.connect(line.server)
@@ -172,11 +215,11 @@ class House:
         self.told.clear()
         return Ended(how, since(line, line.server), "; ".join(wrong))
 
-    async def meet(self, fault: Fault, **options: Any) -> tuple[Line, Ended, Ended]:
+    async def meet(self, fault: Fault) -> tuple[Line, Ended, Ended]:
         """A whole session of a client of ours with the server, under a fault; how client and server ended."""
         line = self.connect(fault)
-        how = await client(self.face, line.client, **options)
-        ours = Ended(how, since(line, line.client), "" if typed(how) else "not a typed end")
+        how = await client(self.face, line.client)
+        ours = Ended(how, since(line, line.client), "" if typed(how) else UNTYPED)
         theirs = await self.ending(line)
         return line, ours, theirs
 
@@ -191,10 +234,3 @@ def since(line: Line, end: End) -> float | None:
     if line.struck_at is None or end.closed_at is None:
         return None
     return max(0.0, end.closed_at - line.struck_at)
-
-
-async def sockets_closed() -> None:
-    """Let go of what is only waiting to be collected."""
-    gc.collect()
-    with anyio.CancelScope():
-        await checkpoint()
