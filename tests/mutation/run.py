@@ -1,0 +1,350 @@
+"""Mutation testing of the session layer: `make mutants`, or `python tests/mutation/run.py --help`.
+
+First every test runs once, to learn which lines it touches and how long it takes. Then each mutant meets the tests
+that touch its line, the quickest first, until one fails. What is known is kept in `.mutants/`, so that a run that was
+stopped goes on where it was; a mutant that survived is tried again when the tests have changed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import gc
+import hashlib
+import json
+import os
+import random
+import sys
+import time
+import tomllib
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import attrs
+import coverage
+import pytest
+from operators import Mutant, enumerations, mutants, read_modules
+from trial import OPTIONS, ROOT, SOURCE, be_quick, first_failure, live_functions, plant, run_forked, try_at_import
+
+MODULES = [
+    *(f"{name}.py" for name in ("client", "server", "monitor", "automata", "codec", "events", "errors", "revisions")),
+    *(f"{name}.py" for name in ("tokens", "uploads", "messages", "errorcodes", "clauses")),
+    *sorted(str(path.relative_to(SOURCE)) for path in SOURCE.glob("rules/*.py")),
+    *sorted(str(path.relative_to(SOURCE)) for path in SOURCE.glob("analysis/*.py")),
+    *(f"media/{name}.py" for name in ("judge", "sniff", "stream", "scanner", "interface")),
+]
+TESTS = [
+    *("tests/rules", "tests/analysis", "tests/media"),
+    *sorted(
+        str(path.relative_to(ROOT))
+        for path in ROOT.glob("tests/test_*.py")
+        if path.stem not in {"test_docs", "test_readme", "test_camera_example"}
+    ),
+]
+KEPT = ROOT / ".mutants"
+REASONS = ROOT / "tests" / "mutation" / "survivors.toml"
+PAGE = ROOT / "docs" / "mutants.md"
+
+#: How long the tests of one mutant may take in all, in seconds.
+_BUDGET_SECONDS = 25.0
+
+
+@attrs.frozen
+class Tests:
+    """What is known of the tests.
+
+    Attributes:
+        digest: Stands for the tests and the library as they are.
+        seconds: How long each takes.
+        touching: The tests that touch a line, by module and line.
+        imported: The lines that run when modules are loaded or tests are collected.
+    """
+
+    digest: str
+    seconds: dict[str, float]
+    touching: dict[str, dict[int, list[str]]]
+    imported: dict[str, set[int]]
+
+
+class _Recorder:
+    """Runs every test once, and notes the lines that it touches."""
+
+    def __init__(self, measured: coverage.Coverage) -> None:
+        self._measured = measured
+        self.seconds: dict[str, float] = {}
+
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        for item in session.items:
+            self._measured.switch_context(item.nodeid)
+            begun = time.monotonic()
+            if first_failure([item], {}, 3600) is None:
+                self.seconds[item.nodeid] = round(time.monotonic() - begun, 4)
+            else:
+                print("fails without any mutant, and is left out:", item.nodeid, file=sys.stderr)
+        self._measured.switch_context("")
+        return True
+
+
+def _record(digest: str, kept: Path) -> str | None:
+    paths = [str(SOURCE / module) for module in MODULES]
+    measured = coverage.Coverage(data_file=None, include=paths, config_file=False)
+    measured.start()
+    be_quick()
+    recorder = _Recorder(measured)
+    pytest.main([*OPTIONS, *TESTS], plugins=[recorder])
+    measured.stop()
+    data = measured.get_data()
+    numbers = {name: index for index, name in enumerate(recorder.seconds)}
+    lines = {
+        module: {
+            line: [numbers[name] if name else -1 for name in names if not name or name in numbers]
+            for line, names in data.contexts_by_lineno(path).items()
+        }
+        for module, path in zip(MODULES, paths, strict=True)
+    }
+    kept.write_text(json.dumps({"digest": digest, "seconds": recorder.seconds, "lines": lines}), encoding="utf-8")
+    return None
+
+
+def know_tests() -> Tests:
+    """Learn which tests touch which lines, or remember it."""
+    hashed = hashlib.sha256()
+    for path in sorted([*SOURCE.rglob("*.py"), *ROOT.glob("tests/**/*.py")]):
+        if path.parent.name not in {"mutation", "browser", "cli", "adapters", "mock", "wire", "conformance", "_adapter"}:
+            hashed.update(path.read_bytes())
+    digest = hashed.hexdigest()
+    kept = KEPT / "tests.json"
+    if not kept.exists() or json.loads(kept.read_text(encoding="utf-8"))["digest"] != digest:
+        print("running every test once ...", flush=True)
+        said = run_forked(lambda: _record(digest, kept))
+        if said is not None:
+            raise SystemExit(f"the tests could not be measured: {said}")
+    known = json.loads(kept.read_text(encoding="utf-8"))
+    names = list(known["seconds"])
+    return Tests(
+        digest,
+        known["seconds"],
+        {
+            module: {int(line): [names[number] for number in numbers if number >= 0] for line, numbers in lines.items()}
+            for module, lines in known["lines"].items()
+        },
+        {
+            module: {int(line) for line, numbers in lines.items() if -1 in numbers}
+            for module, lines in known["lines"].items()
+        },
+    )
+
+
+class Results:
+    """What became of each mutant, kept line by line.
+
+    A killed mutant stays killed as long as the line that it changes reads the same; a survivor is tried again with
+    other tests.
+    """
+
+    def __init__(self, digest: str) -> None:
+        self._digest = digest
+        self._path = KEPT / "results.jsonl"
+        self._known: dict[str, dict[str, Any]] = {}
+        self.killers: dict[str, Counter[str]] = defaultdict(Counter)
+        if self._path.exists():
+            for line in self._path.read_text(encoding="utf-8").splitlines():
+                self._keep(json.loads(line))
+
+    def _keep(self, result: dict[str, Any]) -> None:
+        self._known[result["name"]] = result
+        killer = result["killer"]
+        if killer is not None and "::" in killer:
+            module, place, _ = result["name"].split(":", 2)
+            self.killers[f"{module}:{place}"][killer] += 1
+            self.killers[module][killer] += 1
+
+    def add(self, mutant: Mutant, killer: str | None) -> None:
+        result = {"name": mutant.name, "killer": killer, "digest": self._digest}
+        self._keep(result)
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(result) + "\n")
+
+    def is_known(self, mutant: Mutant) -> bool:
+        result = self._known.get(mutant.name)
+        return result is not None and (result["killer"] is not None or result["digest"] == self._digest)
+
+    def was_tried(self, mutant: Mutant) -> bool:
+        return mutant.name in self._known
+
+    def killer(self, mutant: Mutant) -> str | None:
+        killer: str | None = self._known[mutant.name]["killer"]
+        return killer
+
+    def likely(self, mutant: Mutant) -> list[str]:
+        """The tests that killed the most mutants round about."""
+        near = [name for name, _ in self.killers[f"{mutant.module}:{mutant.place}"].most_common(6)]
+        return [*near, *(name for name, _ in self.killers[mutant.module].most_common(6) if name not in near)]
+
+
+class _Loaded:
+    """Holds all tests in a loaded process, and forks from it for each mutant in a function."""
+
+    def __init__(
+        self, wanted: Sequence[Mutant], trees: Mapping[str, ast.Module], tests: Tests, results: Results
+    ) -> None:
+        self._wanted = wanted
+        self._trees = trees
+        self._tests = tests
+        self._results = results
+        self.left: list[str] = []
+
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        items = {item.nodeid: item for item in session.items}
+        functions = live_functions()
+        gc.freeze()
+        for number, mutant in enumerate(self._wanted):
+            if number % 100 == 0:
+                print(f"  {number} of {len(self._wanted)}: {mutant.module}", file=sys.stderr, flush=True)
+            touching = set(self._tests.touching[mutant.module].get(mutant.line, ()))
+            likely = [name for name in self._results.likely(mutant) if name in touching]
+            touching.difference_update(likely)
+            names = [*likely, *sorted(touching, key=lambda name: self._tests.seconds[name])]
+            ordered = [items[name] for name in names if name in items]
+
+            def work(mutant: Mutant = mutant, ordered: list[pytest.Item] = ordered) -> str | None:
+                if not plant(mutant, self._trees[mutant.module], functions):
+                    return "not possible"
+                return first_failure(ordered, self._tests.seconds, _BUDGET_SECONDS)
+
+            killer = run_forked(work)
+            at_import = mutant.line in self._tests.imported[mutant.module]
+            if killer == "not possible" or (killer is None and at_import):
+                continue
+            self._results.add(mutant, killer)
+        return True
+
+
+def _try_in_functions(
+    wanted: Sequence[Mutant], trees: Mapping[str, ast.Module], tests: Tests, results: Results
+) -> str | None:
+    be_quick()
+    pytest.main([*OPTIONS, *TESTS], plugins=[_Loaded(wanted, trees, tests, results)])
+    return None
+
+
+def _files_about(module: str, tests: Tests, likely: Sequence[str]) -> list[str]:
+    """The test files that are likeliest to kill something in the tables of a module."""
+    stem = Path(module).stem.rstrip("s")
+    files = sorted({name.split("::")[0] for name in tests.seconds})
+    near = {file for file in files if stem in Path(file).stem}
+    return sorted(near | {name.split("::")[0] for name in likely[:3]})
+
+
+def try_all(wanted: Sequence[Mutant], trees: Mapping[str, ast.Module], tests: Tests, results: Results) -> None:
+    """Try the mutants of which nothing is known yet."""
+    in_functions = [mutant for mutant in wanted if mutant.lives_in_function and not results.is_known(mutant)]
+    if in_functions:
+        print(f"{len(in_functions)} mutants in functions", flush=True)
+        # The process that has the library loaded is a fork too: this one must stay without it.
+        _fork_and_wait(in_functions, trees, tests, results)
+    results = Results(tests.digest)
+    at_import = [mutant for mutant in wanted if not results.is_known(mutant)]
+    if at_import:
+        print(f"{len(at_import)} mutants that take effect at import", flush=True)
+    for number, mutant in enumerate(at_import):
+        if number % 25 == 0:
+            print(f"  {number} of {len(at_import)}: {mutant.module}", file=sys.stderr, flush=True)
+        results.add(mutant, _try_one_at_import(mutant, trees[mutant.module], tests, results))
+
+
+def _fork_and_wait(
+    wanted: Sequence[Mutant], trees: Mapping[str, ast.Module], tests: Tests, results: Results
+) -> None:
+    process = os.fork()
+    if process == 0:
+        null = os.open(os.devnull, os.O_RDWR)
+        os.dup2(null, 1)
+        try:
+            _try_in_functions(wanted, trees, tests, results)
+        finally:
+            os._exit(0)
+    os.waitpid(process, 0)
+
+
+def _try_one_at_import(mutant: Mutant, tree: ast.Module, tests: Tests, results: Results) -> str | None:
+    likely = results.likely(mutant)
+    for files in (_files_about(mutant.module, tests, likely), TESTS):
+        if files:
+            killer = run_forked(
+                lambda files=files: try_at_import(mutant, tree, files, likely, tests.seconds, _BUDGET_SECONDS)
+            )
+            if killer is not None:
+                return killer
+    return None
+
+
+def read_reasons() -> dict[str, tuple[str, str]]:
+    """Why mutants survive: the kind of reason and the reason, by the name of the mutant."""
+    told = tomllib.loads(REASONS.read_text(encoding="utf-8")) if REASONS.exists() else {}
+    return {name: (kind, why) for kind, names in told.items() for name, why in names.items()}
+
+
+def _figures(everything: Mapping[str, Sequence[Mutant]], results: Results) -> Iterator[tuple[str, int, int, int]]:
+    """For each module: its name, how many mutants were killed and tried, and how many there are."""
+    for module, found in everything.items():
+        tried = [mutant for mutant in found if results.was_tried(mutant)]
+        if tried:
+            yield module, sum(results.killer(mutant) is not None for mutant in tried), len(tried), len(found)
+
+
+def _percent(part: int, whole: int) -> str:
+    return f"{100 * part / whole:.1f}" if whole else "-"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Try mutants, and print what became of them."""
+    parser = argparse.ArgumentParser(description="Mutation testing of the session layer.")
+    parser.add_argument("modules", nargs="*", help="modules below src/ihproto, for example rules/status.py")
+    parser.add_argument("--sample", type=int, metavar="N", help="try N mutants drawn at random")
+    parser.add_argument("--seed", type=int, default=0, metavar="S", help="the seed of the sample")
+    parser.add_argument("--report", action="store_true", help="try nothing; tell what is known")
+    parser.add_argument("--write", action="store_true", help="write the figures into docs/mutants.md")
+    options = parser.parse_args(arguments)
+    sys.setrecursionlimit(5000)
+    KEPT.mkdir(exist_ok=True)
+    chosen = options.modules or MODULES
+    trees = read_modules(SOURCE, MODULES)
+    members = enumerations(trees)
+    everything = {module: mutants(module, trees[module], members) for module in MODULES if module in chosen}
+    wanted = [mutant for found in everything.values() for mutant in found]
+    if options.sample is not None:
+        wanted = random.Random(options.seed).sample(wanted, min(options.sample, len(wanted)))
+    tests = know_tests()
+    if not options.report:
+        try_all(wanted, trees, tests, Results(tests.digest))
+    results = Results(tests.digest)
+    if options.sample is not None:
+        asked = {mutant.name for mutant in wanted}
+        everything = {
+            module: [mutant for mutant in found if mutant.name in asked] for module, found in everything.items()
+        }
+    reasons = read_reasons()
+    survivors = [
+        mutant
+        for found in everything.values()
+        for mutant in found
+        if results.was_tried(mutant) and results.killer(mutant) is None
+    ]
+    for mutant in survivors:
+        kind, why = reasons.get(mutant.name, ("survived", ""))
+        print(f"{kind}: src/ihproto/{mutant.module}:{mutant.line} {mutant.name}{': ' if why else ''}{why}")
+    rows = list(_figures(everything, results))
+    for module, killed, tried, total in rows:
+        print(f"{module:28} {killed:5} of {tried:5} killed {_percent(killed, tried):>6} %   ({total} in all)")
+    killed, tried, total = (sum(row[column] for row in rows) for column in (1, 2, 3))
+    print(f"{'in all':28} {killed:5} of {tried:5} killed {_percent(killed, tried):>6} %   ({total} in all)")
+    if options.write:
+        PAGE.write_text(page(rows, survivors, reasons), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
