@@ -47,8 +47,6 @@ KEPT = ROOT / ".mutants"
 REASONS = ROOT / "tests" / "mutation" / "survivors.toml"
 PAGE = ROOT / "docs" / "mutants.md"
 
-#: How long the tests of one mutant may take in all, in seconds.
-_BUDGET_SECONDS = 25.0
 
 
 @attrs.frozen
@@ -60,12 +58,14 @@ class Tests:
         seconds: How long each takes.
         touching: The tests that touch a line, by module and line.
         imported: The lines that run when modules are loaded or tests are collected.
+        budget: How long the tests of one mutant may take in all, in seconds of the processor.
     """
 
     digest: str
     seconds: dict[str, float]
     touching: dict[str, dict[int, list[str]]]
     imported: dict[str, set[int]]
+    budget: float
 
 
 class _Recorder:
@@ -108,7 +108,7 @@ def _record(digest: str, kept: Path) -> str | None:
     return None
 
 
-def know_tests() -> Tests:
+def know_tests(budget: float) -> Tests:
     """Learn which tests touch which lines, or remember it."""
     hashed = hashlib.sha256()
     for path in sorted([*SOURCE.rglob("*.py"), *ROOT.glob("tests/**/*.py")]):
@@ -134,6 +134,7 @@ def know_tests() -> Tests:
             module: {int(line) for line, numbers in lines.items() if -1 in numbers}
             for module, lines in known["lines"].items()
         },
+        budget,
     )
 
 
@@ -141,11 +142,12 @@ class Results:
     """What became of each mutant, kept line by line.
 
     A killed mutant stays killed as long as the line that it changes reads the same; a survivor is tried again with
-    other tests.
+    other tests, or with a larger budget.
     """
 
-    def __init__(self, digest: str) -> None:
-        self._digest = digest
+    def __init__(self, tests: Tests) -> None:
+        self._digest = tests.digest
+        self._budget = tests.budget
         self._path = KEPT / "results.jsonl"
         self._known: dict[str, dict[str, Any]] = {}
         self.killers: dict[str, Counter[str]] = defaultdict(Counter)
@@ -162,14 +164,16 @@ class Results:
             self.killers[module][killer] += 1
 
     def add(self, mutant: Mutant, killer: str | None) -> None:
-        result = {"name": mutant.name, "killer": killer, "digest": self._digest}
+        result = {"name": mutant.name, "killer": killer, "digest": self._digest, "budget": self._budget}
         self._keep(result)
         with self._path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(result) + "\n")
 
     def is_known(self, mutant: Mutant) -> bool:
         result = self._known.get(mutant.name)
-        return result is not None and (result["killer"] is not None or result["digest"] == self._digest)
+        if result is None or result["killer"] is not None:
+            return result is not None
+        return bool(result["digest"] == self._digest and result["budget"] >= self._budget)
 
     def was_tried(self, mutant: Mutant) -> bool:
         return mutant.name in self._known
@@ -212,7 +216,7 @@ class _Loaded:
             def work(mutant: Mutant = mutant, ordered: list[pytest.Item] = ordered) -> str | None:
                 if not plant(mutant, self._trees[mutant.module], functions):
                     return "not possible"
-                return first_failure(ordered, self._tests.seconds, _BUDGET_SECONDS)
+                return first_failure(ordered, self._tests.seconds, self._tests.budget)
 
             killer = run_forked(work)
             at_import = mutant.line in self._tests.imported[mutant.module]
@@ -245,7 +249,7 @@ def try_all(wanted: Sequence[Mutant], trees: Mapping[str, ast.Module], tests: Te
         print(f"{len(in_functions)} mutants in functions", flush=True)
         # The process that has the library loaded is a fork too: this one must stay without it.
         _fork_and_wait(in_functions, trees, tests, results)
-    results = Results(tests.digest)
+    results = Results(tests)
     at_import = [mutant for mutant in wanted if not results.is_known(mutant)]
     if at_import:
         print(f"{len(at_import)} mutants that take effect at import", flush=True)
@@ -274,7 +278,7 @@ def _try_one_at_import(mutant: Mutant, tree: ast.Module, tests: Tests, results: 
     for files in (_files_about(mutant.module, tests, likely), TESTS):
         if files:
             killer = run_forked(
-                lambda files=files: try_at_import(mutant, tree, files, likely, tests.seconds, _BUDGET_SECONDS)
+                lambda files=files: try_at_import(mutant, tree, files, likely, tests.seconds, tests.budget)
             )
             if killer is not None:
                 return killer
@@ -305,6 +309,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("modules", nargs="*", help="modules below src/ihproto, for example rules/status.py")
     parser.add_argument("--sample", type=int, metavar="N", help="try N mutants drawn at random")
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="the seed of the sample")
+    parser.add_argument("--budget", type=float, default=25, metavar="SECONDS", help="for the tests of one mutant")
     parser.add_argument("--report", action="store_true", help="try nothing; tell what is known")
     parser.add_argument("--write", action="store_true", help="write the figures into docs/mutants.md")
     options = parser.parse_args(arguments)
@@ -315,12 +320,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     members = enumerations(trees)
     everything = {module: mutants(module, trees[module], members) for module in MODULES if module in chosen}
     wanted = [mutant for found in everything.values() for mutant in found]
-    if options.sample is not None:
-        wanted = random.Random(options.seed).sample(wanted, min(options.sample, len(wanted)))
-    tests = know_tests()
+    # What a run that is stopped has done is a random sample, too.
+    wanted = random.Random(options.seed).sample(wanted, min(options.sample or len(wanted), len(wanted)))
+    tests = know_tests(options.budget)
     if not options.report:
-        try_all(wanted, trees, tests, Results(tests.digest))
-    results = Results(tests.digest)
+        try_all(wanted, trees, tests, Results(tests))
+    results = Results(tests)
     if options.sample is not None:
         asked = {mutant.name for mutant in wanted}
         everything = {

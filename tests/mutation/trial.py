@@ -30,7 +30,7 @@ SOURCE = ROOT / "src" / "ihproto"
 OPTIONS = ["-s", "-q", "--assert=plain", "-p", "no:cacheprovider", "-p", "no:xdist", "--rootdir", str(ROOT)]
 
 _MEMORY_BYTES = 4 << 30
-#: What a test may take, in seconds and as a multiple of what it takes without a mutant.
+#: What a test may take, in seconds of the processor and as a multiple of what it takes without a mutant.
 _PATIENCE_SECONDS = 5.0
 _PATIENCE_FACTOR = 20.0
 
@@ -81,18 +81,18 @@ def run_forked(work: Callable[[], str | None]) -> str | None:
     _, status = os.waitpid(process, 0)
     if told:
         return told[1:] or None
-    return "timeout" if os.WTERMSIG(status) == signal.SIGALRM else f"signal {os.WTERMSIG(status)}"
+    return "timeout" if os.WTERMSIG(status) == signal.SIGPROF else f"signal {os.WTERMSIG(status)}"
 
 
 def first_failure(items: Iterable[pytest.Item], seconds: Mapping[str, float], budget: float) -> str | None:
-    """Run tests until one fails, and tell which; None if none does, or if the budget is spent (in seconds)."""
-    begun = time.monotonic()
+    """Run tests until one fails, and tell which; None if none does, or if the budget is spent (in seconds of the processor)."""
+    begun = time.process_time()
     for item in items:
         usual = seconds.get(item.nodeid, 1.0)
-        signal.setitimer(signal.ITIMER_REAL, _PATIENCE_SECONDS + _PATIENCE_FACTOR * usual)
+        signal.setitimer(signal.ITIMER_PROF, _PATIENCE_SECONDS + _PATIENCE_FACTOR * usual)
         if any(report.failed for report in runtestprotocol(item, log=False, nextitem=None)):
             return item.nodeid
-        if time.monotonic() - begun > budget:
+        if time.process_time() - begun > budget:
             break
     return None
 
@@ -193,7 +193,7 @@ def try_at_import(
     budget: float,
 ) -> str | None:
     """Import the library with a mutant in it and run test files; tell what killed it."""
-    signal.setitimer(signal.ITIMER_REAL, 60)
+    signal.setitimer(signal.ITIMER_PROF, 60)
     sys.meta_path.insert(0, _ChangedModule(mutant, tree))
     be_quick()
     trial = _Trial(likely, seconds, budget)
