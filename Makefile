@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test lint docs matrix bench fuzz media-report clean
+.PHONY: help demo test lint docs matrix bench fuzz media-report mutants clean
 
 help: ## Say what there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 15
@@ -52,5 +52,8 @@ fuzz: $(READY) ## Scan 100,000 broken and hostile files
 media-report: $(READY) ## Compare the scanners with ffmpeg on the full corpus, and write docs/media.md
 	$(BIN)/python tests/media_report.py
 
+mutants: $(READY) ## Change the session layer in small ways, and see whether its tests notice
+	PYTHONPATH=tests $(BIN)/python -m mutation.run $(MUTANTS)
+
 clean: ## Remove what was made
-	rm -rf $(VENV) dist build .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) dist build .coverage* .hypothesis .mutants .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

@@ -349,6 +349,17 @@ def test_a_segment_that_its_owner_refuses_while_it_arrives_is_dropped(revision: 
 
 
 @every_status
+def test_an_error_about_one_segment_leaves_the_one_that_arrives_alone(revision: Revision) -> None:
+    session = opened(revision)
+    segments(session, 1)
+    session.receive_bytes(bytes(10_000), 0.0, final=False)
+    session.send_error("ih3003", 0.0, segment=1)
+    session.to_send()
+    session.receive_bytes(bytes(10_000), 0.0)
+    assert [(text["segment"], text["status"]) for text in texts(session.to_send())] == [(2, "processing")]
+
+
+@every_status
 @pytest.mark.parametrize("code", ["ih3003", "ih5002", "ih9999"])
 def test_an_error_about_no_segment_cannot_be_told(revision: Revision, code: str) -> None:
     session = opened(revision)

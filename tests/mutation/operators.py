@@ -198,7 +198,9 @@ class _Finder:
                         ops = [*node.ops[:index], other(), *node.ops[index + 1 :]]
                         yield self._replace(node, ast.Compare(node.left, ops, node.comparators))
             case ast.BoolOp():
-                yield self._replace(node, ast.BoolOp(ast.Or() if isinstance(node.op, ast.And) else ast.And(), node.values))
+                yield self._replace(
+                    node, ast.BoolOp(ast.Or() if isinstance(node.op, ast.And) else ast.And(), node.values)
+                )
                 for index in range(len(node.values)):
                     rest = [*node.values[:index], *node.values[index + 1 :]]
                     yield self._replace(node, rest[0] if len(rest) == 1 else ast.BoolOp(node.op, rest))

@@ -1,4 +1,4 @@
-"""Mutation testing of the session layer: `make mutants`, or `python tests/mutation/run.py --help`.
+"""Mutation testing of the session layer: `make mutants`, or `PYTHONPATH=tests python -m mutation.run --help`.
 
 First every test runs once, to learn which lines it touches and how long it takes. Then each mutant meets the tests
 that touch its line, the quickest first, until one fails. What is known is kept in `.mutants/`, so that a run that was
@@ -19,14 +19,25 @@ import time
 import tomllib
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import attrs
 import coverage
 import pytest
-from operators import Mutant, enumerations, mutants, read_modules
-from trial import OPTIONS, ROOT, SOURCE, be_quick, first_failure, live_functions, plant, run_forked, try_at_import
+from mutation.operators import Mutant, enumerations, mutants, read_modules
+from mutation.trial import (
+    OPTIONS,
+    ROOT,
+    SOURCE,
+    be_quick,
+    first_failure,
+    live_functions,
+    plant,
+    run_forked,
+    try_at_import,
+)
 
 MODULES = [
     *(f"{name}.py" for name in ("client", "server", "monitor", "automata", "codec", "events", "errors", "revisions")),
@@ -48,7 +59,6 @@ REASONS = ROOT / "tests" / "mutation" / "survivors.toml"
 PAGE = ROOT / "docs" / "mutants.md"
 
 
-
 @attrs.frozen
 class Tests:
     """What is known of the tests.
@@ -66,6 +76,13 @@ class Tests:
     touching: dict[str, dict[int, list[str]]]
     imported: dict[str, set[int]]
     budget: float
+
+    def touching_line(self, module: str, line: int) -> list[str]:
+        """The tests that touch a line; of a line that is only a part of a statement, those of the lines before it."""
+        known = self.touching[module]
+        while line not in known and line > 1:
+            line -= 1
+        return known.get(line, [])
 
 
 class _Recorder:
@@ -112,7 +129,16 @@ def know_tests(budget: float) -> Tests:
     """Learn which tests touch which lines, or remember it."""
     hashed = hashlib.sha256()
     for path in sorted([*SOURCE.rglob("*.py"), *ROOT.glob("tests/**/*.py")]):
-        if path.parent.name not in {"mutation", "browser", "cli", "adapters", "mock", "wire", "conformance", "_adapter"}:
+        if path.parent.name not in {
+            "mutation",
+            "browser",
+            "cli",
+            "adapters",
+            "mock",
+            "wire",
+            "conformance",
+            "_adapter",
+        }:
             hashed.update(path.read_bytes())
     digest = hashed.hexdigest()
     kept = KEPT / "tests.json"
@@ -207,7 +233,7 @@ class _Loaded:
         for number, mutant in enumerate(self._wanted):
             if number % 100 == 0:
                 print(f"  {number} of {len(self._wanted)}: {mutant.module}", file=sys.stderr, flush=True)
-            touching = set(self._tests.touching[mutant.module].get(mutant.line, ()))
+            touching = set(self._tests.touching_line(mutant.module, mutant.line))
             likely = [name for name in self._results.likely(mutant) if name in touching]
             touching.difference_update(likely)
             names = [*likely, *sorted(touching, key=lambda name: self._tests.seconds[name])]
@@ -259,9 +285,7 @@ def try_all(wanted: Sequence[Mutant], trees: Mapping[str, ast.Module], tests: Te
         results.add(mutant, _try_one_at_import(mutant, trees[mutant.module], tests, results))
 
 
-def _fork_and_wait(
-    wanted: Sequence[Mutant], trees: Mapping[str, ast.Module], tests: Tests, results: Results
-) -> None:
+def _fork_and_wait(wanted: Sequence[Mutant], trees: Mapping[str, ast.Module], tests: Tests, results: Results) -> None:
     process = os.fork()
     if process == 0:
         null = os.open(os.devnull, os.O_RDWR)
@@ -277,9 +301,8 @@ def _try_one_at_import(mutant: Mutant, tree: ast.Module, tests: Tests, results: 
     likely = results.likely(mutant)
     for files in (_files_about(mutant.module, tests, likely), TESTS):
         if files:
-            killer = run_forked(
-                lambda files=files: try_at_import(mutant, tree, files, likely, tests.seconds, tests.budget)
-            )
+            work = partial(try_at_import, mutant, tree, files, likely, tests.seconds, tests.budget)
+            killer = run_forked(work)
             if killer is not None:
                 return killer
     return None
@@ -301,6 +324,59 @@ def _figures(everything: Mapping[str, Sequence[Mutant]], results: Results) -> It
 
 def _percent(part: int, whole: int) -> str:
     return f"{100 * part / whole:.1f}" if whole else "-"
+
+
+_HEAD = """# Mutants
+
+A mutant is the session layer with one small change to its code: another comparison, a constant that is one more, a
+call without one of its arguments, a line less. A good test suite fails for each of them (the mutant is *killed*); one
+that survives is either no change to the behaviour at all, or shows something that no test looks at.
+
+```sh
+make mutants                                  # all of them; goes on where it was stopped
+make mutants MUTANTS='--sample 300 --seed 1'  # some, drawn at random
+make mutants MUTANTS='rules/status.py'        # those of one module
+make mutants MUTANTS='--report --write'       # the figures, into this page
+```
+
+The mutator is our own, in `tests/mutation/`. mutmut 3 changes the bodies of undecorated functions only, and much of
+what matters here stands elsewhere: the tables of the automata and of the revisions, and properties. cosmic-ray starts
+the tests anew for each mutant, and does not choose among them. This one knows from coverage which tests touch the
+changed line, and runs those alone, the quickest first, in a fork of a process that has everything loaded; only what
+takes effect at import is loaded anew. Hypothesis draws fewer examples than usual, the same ones each time.
+
+Left alone are docstrings, annotations, imports, and sentences for people (strings with a space, f-strings). The tests
+are those of the session layer and of the media; a mutant's tests may take 25 s of the processor in all (`--budget`).
+A test that runs 20 times as long as usual, and 5 s more, kills. The generated pages are not among the tests: they say
+what the code says.
+
+## Figures
+
+`there are` counts the mutants of a module, `tried` those that a run has come to: mutants are tried in a random order,
+so what a run that was stopped has tried is a random sample.
+"""
+
+
+def page(
+    rows: Sequence[tuple[str, int, int, int]], survivors: Sequence[Mutant], reasons: Mapping[str, tuple[str, str]]
+) -> str:
+    """The page that tells the figures and the survivors."""
+    lines = [_HEAD, "| module | there are | tried | killed | % |", "| --- | ---: | ---: | ---: | ---: |"]
+    lines += [
+        f"| `{module}` | {total} | {tried} | {killed} | {_percent(killed, tried)} |"
+        for module, killed, tried, total in [*rows, _sum(rows)]
+    ]
+    lines += ["", "## Survivors", ""]
+    lines += ["A survivor without a reason has not been looked into, or still wants a test.", ""]
+    for mutant in survivors:
+        kind, why = reasons.get(mutant.name, ("", ""))
+        told = f": {kind}; {why}" if kind else ""
+        lines.append(f"- `{mutant.name.replace('`', chr(39))}`{told}")
+    return "\n".join(lines) + "\n"
+
+
+def _sum(rows: Sequence[tuple[str, int, int, int]]) -> tuple[str, int, int, int]:
+    return "in all", sum(row[1] for row in rows), sum(row[2] for row in rows), sum(row[3] for row in rows)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -342,10 +418,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         kind, why = reasons.get(mutant.name, ("survived", ""))
         print(f"{kind}: src/ihproto/{mutant.module}:{mutant.line} {mutant.name}{': ' if why else ''}{why}")
     rows = list(_figures(everything, results))
-    for module, killed, tried, total in rows:
+    for module, killed, tried, total in [*rows, _sum(rows)]:
         print(f"{module:28} {killed:5} of {tried:5} killed {_percent(killed, tried):>6} %   ({total} in all)")
-    killed, tried, total = (sum(row[column] for row in rows) for column in (1, 2, 3))
-    print(f"{'in all':28} {killed:5} of {tried:5} killed {_percent(killed, tried):>6} %   ({total} in all)")
     if options.write:
         PAGE.write_text(page(rows, survivors, reasons), encoding="utf-8")
     return 0

@@ -23,7 +23,7 @@ from types import CodeType, FunctionType, ModuleType
 import pytest
 from _pytest.runner import runtestprotocol
 from hypothesis import HealthCheck, Phase, settings
-from operators import Mutant
+from mutation.operators import Mutant
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SOURCE = ROOT / "src" / "ihproto"
@@ -85,7 +85,7 @@ def run_forked(work: Callable[[], str | None]) -> str | None:
 
 
 def first_failure(items: Iterable[pytest.Item], seconds: Mapping[str, float], budget: float) -> str | None:
-    """Run tests until one fails, and tell which; None if none does, or if the budget is spent (in seconds of the processor)."""
+    """Run tests until one fails, and tell which; None if none does within the budget (seconds of the processor)."""
     begun = time.process_time()
     for item in items:
         usual = seconds.get(item.nodeid, 1.0)
