@@ -1039,7 +1039,9 @@ def test_a_session_updated_that_cannot_be_read_and_answers_nothing_is_a_violatio
     assert (violation.clause.id, violation.path) == ("CFG-2", "$.data.include")
 
 
-@pytest.mark.parametrize(("code", "reason"), [(1005, ""), (1006, ""), (999, ""), (5000, ""), (1000, "x" * 124)])
+@pytest.mark.parametrize(
+    ("code", "reason"), [(1005, ""), (1006, ""), (999, ""), (5000, ""), (1000, "x" * 124), (1000, "\ud800")]
+)
 def test_a_close_that_no_frame_can_carry_is_a_misuse(code: int, reason: str) -> None:
     session = opened()
     with pytest.raises(LocalProtocolError, match="CLS-3"):
@@ -1467,3 +1469,9 @@ def test_a_session_that_failed_is_not_closed_because_session_close_was_refused()
     session.receive_text(error("ih6001"), 0.0)
     assert session.state is ClientState.FAILED
     assert session.to_send() == []
+
+
+def test_a_drain_may_take_no_time() -> None:
+    session = close_requested()
+    session.receive_text(closing(0), 0.0)
+    assert clause_ids(session.events()) == []

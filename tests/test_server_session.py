@@ -1419,7 +1419,9 @@ def test_the_signals_cannot_be_changed_from_outside() -> None:
         session.signals["stress"] = None  # type: ignore[index]
 
 
-@pytest.mark.parametrize(("code", "reason"), [(1005, ""), (1006, ""), (999, ""), (5000, ""), (1000, "x" * 124)])
+@pytest.mark.parametrize(
+    ("code", "reason"), [(1005, ""), (1006, ""), (999, ""), (5000, ""), (1000, "x" * 124), (1000, "\ud800")]
+)
 def test_a_close_that_no_frame_can_carry_is_a_misuse(code: int, reason: str) -> None:
     session = opened()
     assert misuse(lambda: session.close(0.0, code, reason), session) == "CLS-3"
@@ -1467,3 +1469,11 @@ def test_a_session_close_that_is_refused_is_reported_with_its_text() -> None:
     (event,) = session.events()
     assert isinstance(event, Violated)
     assert event.raw == SESSION_CLOSE
+
+
+def test_a_window_that_is_dropped_in_a_drain_is_said_at_once_unless_it_is_the_last() -> None:
+    session = draining(11)
+    session.drop_window(FIRST, 0.0)
+    assert said(session.to_send()) == [("coverage.dropped", {"ranges": [{"start": 0, "end": 3}]})]
+    session.drop_window(SECOND, 0.0)
+    assert said(session.to_send())[0] == ("coverage.dropped", {"ranges": [{"start": 3, "end": 11}]})
