@@ -725,3 +725,17 @@ def test_the_media_of_an_empty_segment_is_not_judged() -> None:
     seen = session.monitor.observe_bytes(CLIENT, b"")
     assert seen.media is None
     assert blamed(seen) == [("client", "SEG-10")]
+
+
+def test_a_violation_of_an_early_config_tells_the_state_in_which_it_was_sent() -> None:
+    monitor = SessionMonitor()
+    monitor.observe_text(CLIENT, config(goal_dimensions=["clarity"]))
+    (violation,) = monitor.observe_text(SERVER, ready()).violations
+    assert (violation.clause.id, violation.path) == ("CFG-6", "$.goal_dimensions")
+    assert violation.state == ClientState.AWAITING_READY.value
+
+
+def test_a_config_that_is_to_be_refused_must_not_be_confirmed() -> None:
+    session = Session()
+    assert session.client(config(goal_dimensions=["clarity"])) == [("client", "CFG-6")]
+    assert session.server(updated()) == [("server", "CFG-6")]

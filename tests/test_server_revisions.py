@@ -972,3 +972,11 @@ def test_media_without_all_of_the_picture_is_told(revision: Revision) -> None:
     session.send_degraded([MediaRange(0, 8)], 0.0)
     expected = {"ranges": [{"start": 0, "end": 8}], "reason": "video_gap"}
     assert said(session.to_send()) == [("coverage.degraded", expected)]
+
+
+def test_a_model_in_the_query_is_refused_where_the_contract_offers_none() -> None:
+    contract = attrs.evolve(V2.contract, supported_session_config_options=ConfigOptions())
+    session = connected(V2, query=[("model", "inter-2")], settings=ServerSettings(contract))
+    session.open(0.0)
+    (type_, data), close = said(session.to_send())
+    assert (type_, data["code"], close) == ("error", "ih4005", ("close", 1008))

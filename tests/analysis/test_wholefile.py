@@ -27,6 +27,7 @@ from ihproto import (
     WindowReady,
 )
 from ihproto.analysis import analysis_result, file_windows, job_result
+from ihproto.analysis.wholefile import conversation_quality, engagement_spans, signal_spans
 from ihproto.codec import decode_json, encode_json
 from ihproto.messages import EngagementSpan, QualityScores, SignalSpan
 from ihproto.uploads import AnalysisResult, Feedback, UploadJob
@@ -430,3 +431,30 @@ def test_upl_2_a_job_is_scored_as_a_whole_file_too() -> None:
 )
 def test_upl_2_a_job_is_finished_when_it_is_completed_or_failed(status: str, finished: bool) -> None:
     assert UploadJob("id", status, "inter-1", "", "", "/").finished is finished
+
+
+def test_cqi_3_a_file_without_windows_has_all_its_periods() -> None:
+    quality = conversation_quality([], 20, (TIMELINE,))
+    assert quality is not None
+    assert quality.timeline is not None
+    assert [(entry.start, entry.end, entry.values) for entry in quality.timeline] == [
+        (0, 10, scores(50)),
+        (10, 20, scores(50)),
+    ]
+
+
+def test_a_part_of_a_result_needs_a_file_with_media_too() -> None:
+    with pytest.raises(ValueError, match="nothing to analyse"):
+        engagement_spans([], 0)
+    with pytest.raises(ValueError, match="nothing to analyse"):
+        conversation_quality([], 0, ())
+
+
+def test_upl_1_a_span_has_the_modality_that_came_later() -> None:
+    first, second, *_ = file_windows(14)
+    analyses = [
+        WindowAnalysis(first, (SignalReport("stress", 1, probability="low"),)),
+        WindowAnalysis(second, (SignalReport("stress", 4, probability="high", modality=("audio",)),)),
+    ]
+    (span,) = signal_spans(analyses)
+    assert (span.probability, span.modality) == ("high", ("audio",))
