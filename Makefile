@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test lint docs matrix states autobahn bench fuzz media-report faults clean
+.PHONY: help demo test lint docs matrix states autobahn bench fuzz media-report faults mutants clean
 
 help: ## Say what there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 15
@@ -62,5 +62,8 @@ media-report: $(READY) ## Compare the scanners with ffmpeg on the full corpus, a
 autobahn: $(READY) ## Attack the wire layer with the Autobahn|Testsuite, and write docs/autobahn.md
 	PYTHONPATH=tests $(BIN)/python -m autobahn $(if $(PYTHON27),--python27 '$(PYTHON27)')
 
+mutants: $(READY) ## Change the session layer in small ways, and see whether its tests notice
+	PYTHONPATH=tests $(BIN)/python -m mutation.run $(MUTANTS)
+
 clean: ## Remove what was made
-	rm -rf $(VENV) .autobahn dist build .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) .autobahn .mutants dist build .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

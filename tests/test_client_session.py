@@ -1039,7 +1039,9 @@ def test_a_session_updated_that_cannot_be_read_and_answers_nothing_is_a_violatio
     assert (violation.clause.id, violation.path) == ("CFG-2", "$.data.include")
 
 
-@pytest.mark.parametrize(("code", "reason"), [(1005, ""), (1006, ""), (999, ""), (5000, ""), (1000, "x" * 124)])
+@pytest.mark.parametrize(
+    ("code", "reason"), [(1005, ""), (1006, ""), (999, ""), (5000, ""), (1000, "x" * 124), (1000, "\ud800")]
+)
 def test_a_close_that_no_frame_can_carry_is_a_misuse(code: int, reason: str) -> None:
     session = opened()
     with pytest.raises(LocalProtocolError, match="CLS-3"):
@@ -1422,3 +1424,54 @@ def test_events_and_what_is_to_be_sent_are_drained_once_and_in_order() -> None:
     kinds = [type(event.message) for event in session.events() if isinstance(event, Envelope)]
     assert kinds == [SessionUpdated, SignalDetected]
     assert session.events() == []
+
+
+def test_what_was_not_sent_yet_stays_in_order() -> None:
+    session = opened()
+    session.send_segment(b"video")
+    session.send_config([OVERALL])
+    session.end(0.0)
+    first, second, third = session.to_send()
+    assert first == BytesToSend(b"video", True)
+    assert texts([second, third]) == [{"include": [OVERALL]}, {"type": "session.close"}]
+
+
+def test_a_misuse_says_which_key_of_a_config_is_wrong() -> None:
+    session = opened()
+    with pytest.raises(LocalProtocolError) as caught:
+        session.send_config(model="inter-2")
+    assert (caught.value.violation.clause.id, caught.value.violation.path) == ("CFG-7", "$.model")
+
+
+def test_a_report_does_not_show_that_session_close_arrived() -> None:
+    session = close_requested()
+    session.receive_text(detected(), 0.0)
+    session.receive_close(1000)
+    assert clause_ids(session.events()) == []
+
+
+def test_what_showed_that_one_session_close_arrived_shows_nothing_about_the_next() -> None:
+    session = close_requested()
+    session.send_config([OVERALL])
+    session.receive_text(updated([OVERALL]), 0.0)
+    session.receive_text(error("ih6001"), 0.0)
+    assert state_of(session) is ClientState.OPEN
+    session.end(1.0)
+    session.receive_close(1000)
+    assert clause_ids(session.events()) == []
+
+
+def test_a_session_that_failed_is_not_closed_because_session_close_was_refused() -> None:
+    session = opened()
+    session.end(0.0, or_close=True)
+    session.to_send()
+    session.receive_text(error("ih2003"), 0.0)
+    session.receive_text(error("ih6001"), 0.0)
+    assert session.state is ClientState.FAILED
+    assert session.to_send() == []
+
+
+def test_a_drain_may_take_no_time() -> None:
+    session = close_requested()
+    session.receive_text(closing(0), 0.0)
+    assert clause_ids(session.events()) == []

@@ -681,3 +681,61 @@ def test_an_early_session_close_may_be_refused_with_the_session() -> None:
     it.client(CLOSE)
     assert it.server(error("ih6001")) == []
     assert it.closes(SERVER) == []
+
+
+def test_a_client_that_closed_or_is_gone_leaves_the_session_closing() -> None:
+    closed, gone = Session(), Session()
+    closed.monitor.observe_close(CLIENT)
+    gone.monitor.observe_lost(CLIENT)
+    assert (closed.monitor.state, gone.monitor.state) == (ClientState.CLOSING, ClientState.CLOSING)
+
+
+def test_the_end_of_a_segment_of_a_client_that_is_gone_is_nothing() -> None:
+    session = Session()
+    session.monitor.observe_lost(CLIENT)
+    assert session.monitor.observe_bytes(CLIENT, b"video") == Observation()
+
+
+def test_a_session_without_session_ready_is_open_from_the_start() -> None:
+    assert SessionMonitor(revision=V0).state is ClientState.OPEN
+
+
+def test_a_close_is_judged_in_the_state_before_it() -> None:
+    session = Session()
+    session.client(CLOSE)
+    session.server(closing())
+    (violation,) = session.monitor.observe_close(SERVER).violations
+    assert violation.state == ClientState.DRAINING.value
+
+
+def test_a_contract_for_segments_of_one_size_holds() -> None:
+    session = Session(first=ready(min_segment_size_bytes=5, max_segment_size_bytes=5))
+    assert blamed(session.monitor.observe_bytes(CLIENT, b"12345")) == []
+    assert blamed(session.monitor.observe_bytes(CLIENT, b"123456")) == [("client", "SEG-2")]
+
+
+def test_raw_audio_that_was_asked_for_too_early_is_judged_by_the_models_of_the_revision() -> None:
+    session = Session(V2, first=None)
+    session.client(RAW_AUDIO)
+    assert session.server(ready_with_models("inter-2", "inter-2-audio")) == []
+
+
+def test_the_media_of_an_empty_segment_is_not_judged() -> None:
+    session = Session(scans=True)
+    seen = session.monitor.observe_bytes(CLIENT, b"")
+    assert seen.media is None
+    assert blamed(seen) == [("client", "SEG-10")]
+
+
+def test_a_violation_of_an_early_config_tells_the_state_in_which_it_was_sent() -> None:
+    monitor = SessionMonitor()
+    monitor.observe_text(CLIENT, config(goal_dimensions=["clarity"]))
+    (violation,) = monitor.observe_text(SERVER, ready()).violations
+    assert (violation.clause.id, violation.path) == ("CFG-6", "$.goal_dimensions")
+    assert violation.state == ClientState.AWAITING_READY.value
+
+
+def test_a_config_that_is_to_be_refused_must_not_be_confirmed() -> None:
+    session = Session()
+    assert session.client(config(goal_dimensions=["clarity"])) == [("client", "CFG-6")]
+    assert session.server(updated()) == [("server", "CFG-6")]

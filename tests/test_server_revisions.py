@@ -349,6 +349,17 @@ def test_a_segment_that_its_owner_refuses_while_it_arrives_is_dropped(revision: 
 
 
 @every_status
+def test_an_error_about_one_segment_leaves_the_one_that_arrives_alone(revision: Revision) -> None:
+    session = opened(revision)
+    segments(session, 1)
+    session.receive_bytes(bytes(10_000), 0.0, final=False)
+    session.send_error("ih3003", 0.0, segment=1)
+    session.to_send()
+    session.receive_bytes(bytes(10_000), 0.0)
+    assert [(text["segment"], text["status"]) for text in texts(session.to_send())] == [(2, "processing")]
+
+
+@every_status
 @pytest.mark.parametrize("code", ["ih3003", "ih5002", "ih9999"])
 def test_an_error_about_no_segment_cannot_be_told(revision: Revision, code: str) -> None:
     session = opened(revision)
@@ -961,3 +972,11 @@ def test_media_without_all_of_the_picture_is_told(revision: Revision) -> None:
     session.send_degraded([MediaRange(0, 8)], 0.0)
     expected = {"ranges": [{"start": 0, "end": 8}], "reason": "video_gap"}
     assert said(session.to_send()) == [("coverage.degraded", expected)]
+
+
+def test_a_model_in_the_query_is_refused_where_the_contract_offers_none() -> None:
+    contract = attrs.evolve(V2.contract, supported_session_config_options=ConfigOptions())
+    session = connected(V2, query=[("model", "inter-2")], settings=ServerSettings(contract))
+    session.open(0.0)
+    (type_, data), close = said(session.to_send())
+    assert (type_, data["code"], close) == ("error", "ih4005", ("close", 1008))

@@ -1419,7 +1419,61 @@ def test_the_signals_cannot_be_changed_from_outside() -> None:
         session.signals["stress"] = None  # type: ignore[index]
 
 
-@pytest.mark.parametrize(("code", "reason"), [(1005, ""), (1006, ""), (999, ""), (5000, ""), (1000, "x" * 124)])
+@pytest.mark.parametrize(
+    ("code", "reason"), [(1005, ""), (1006, ""), (999, ""), (5000, ""), (1000, "x" * 124), (1000, "\ud800")]
+)
 def test_a_close_that_no_frame_can_carry_is_a_misuse(code: int, reason: str) -> None:
     session = opened()
     assert misuse(lambda: session.close(0.0, code, reason), session) == "CLS-3"
+
+
+def test_events_that_were_not_taken_yet_stay_in_order() -> None:
+    session = opened()
+    session.receive_bytes(b"video", 0.0)
+    session.receive_text("{}", 0.0)
+    session.receive_text(SESSION_CLOSE, 0.0)
+    kinds = [type(event) for event in session.events()]
+    assert kinds == [SegmentStarted, SegmentAccepted, ConfigApplied, CloseRequested, WindowReady]
+
+
+# -- edges of a drain -----------------------------------------------------------------------------------------
+
+
+def test_a_drain_that_begins_at_the_maximum_duration_has_no_time() -> None:
+    session = with_media(8, settings=ServerSettings(contract(session_max_duration_seconds=25)))
+    session.receive_text(SESSION_CLOSE, 26.0)
+    assert said(session.to_send()) == [("session.closing", {"max_drain_seconds": 0})]
+    assert session.next_timeout() == 26.0
+
+
+def test_a_drain_that_takes_too_long_says_the_scores_of_the_periods_that_it_closes() -> None:
+    session = with_media(11)
+    included(session, TIMELINE)
+    session.receive_text(SESSION_CLOSE, 0.0)
+    session.to_send()
+    session.handle_timeout(30.0)
+    told = said(session.to_send())
+    assert [type_ for type_, _ in told] == [
+        "conversation_quality.updated",
+        "coverage.dropped",
+        "session.ended",
+        "close",
+    ]
+    (entry,) = told[0][1]["timeline"]
+    assert entry == {"start": 0, "end": 10, "values": FIFTY}
+
+
+def test_a_session_close_that_is_refused_is_reported_with_its_text() -> None:
+    session = draining()
+    session.receive_text(SESSION_CLOSE, 0.0)
+    (event,) = session.events()
+    assert isinstance(event, Violated)
+    assert event.raw == SESSION_CLOSE
+
+
+def test_a_window_that_is_dropped_in_a_drain_is_said_at_once_unless_it_is_the_last() -> None:
+    session = draining(11)
+    session.drop_window(FIRST, 0.0)
+    assert said(session.to_send()) == [("coverage.dropped", {"ranges": [{"start": 0, "end": 3}]})]
+    session.drop_window(SECOND, 0.0)
+    assert said(session.to_send())[0] == ("coverage.dropped", {"ranges": [{"start": 3, "end": 11}]})

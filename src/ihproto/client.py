@@ -276,6 +276,7 @@ class ClientSession:
         self._rules.config.note(m.SessionClose())
         self._deadline = now + self._drain_grace
         self._close_if_refused = or_close
+        self._close_arrived = False
         self._to_send.append(TextToSend(self._codec.encode_client(m.SessionClose())))
 
     def close(self, code: int = 1000, reason: str = "") -> None:

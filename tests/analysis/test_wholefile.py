@@ -27,9 +27,10 @@ from ihproto import (
     WindowReady,
 )
 from ihproto.analysis import analysis_result, file_windows, job_result
+from ihproto.analysis.wholefile import conversation_quality, engagement_spans, signal_spans
 from ihproto.codec import decode_json, encode_json
 from ihproto.messages import EngagementSpan, QualityScores, SignalSpan
-from ihproto.uploads import AnalysisResult, Feedback
+from ihproto.uploads import AnalysisResult, Feedback, UploadJob
 
 EXAMPLE = (Path(__file__).parent / "upload_example.json").read_bytes()
 RANK = ["", "low", "medium", "high"]
@@ -283,6 +284,16 @@ def test_cqi_2_and_cqi_3_each_second_of_the_file_weighs_the_same() -> None:
     ]
 
 
+def test_cqi_4_engagement_contributes_to_the_scores_of_a_file_as_told() -> None:
+    analyses = [WindowAnalysis(window, engagement=EngagementReport("engaged", 0)) for window in file_windows(14)]
+    told = {"engaged": 80.0, "neutral": 50.0, "disengaged": 20.0}
+    quality = analysis_result(analyses, 14, include=BOTH, engagement_scores=told).conversation_quality
+    assert quality is not None
+    assert quality.overall == scores(80)
+    assert quality.timeline is not None
+    assert [entry.values for entry in quality.timeline] == [scores(80), scores(80)]
+
+
 @pytest.mark.parametrize(
     ("include", "sections"),
     [((), None), ((OVERALL,), {"overall"}), ((TIMELINE,), {"timeline"}), (BOTH, {"overall", "timeline"})],
@@ -413,3 +424,37 @@ def test_upl_2_a_job_is_scored_as_a_whole_file_too() -> None:
         (10, 20, scores(70)),
         (20, 28, scores(30)),
     ]
+
+
+@pytest.mark.parametrize(
+    ("status", "finished"), [("queued", False), ("running", False), ("completed", True), ("failed", True)]
+)
+def test_upl_2_a_job_is_finished_when_it_is_completed_or_failed(status: str, finished: bool) -> None:
+    assert UploadJob("id", status, "inter-1", "", "", "/").finished is finished
+
+
+def test_cqi_3_a_file_without_windows_has_all_its_periods() -> None:
+    quality = conversation_quality([], 20, (TIMELINE,))
+    assert quality is not None
+    assert quality.timeline is not None
+    assert [(entry.start, entry.end, entry.values) for entry in quality.timeline] == [
+        (0, 10, scores(50)),
+        (10, 20, scores(50)),
+    ]
+
+
+def test_a_part_of_a_result_needs_a_file_with_media_too() -> None:
+    with pytest.raises(ValueError, match="nothing to analyse"):
+        engagement_spans([], 0)
+    with pytest.raises(ValueError, match="nothing to analyse"):
+        conversation_quality([], 0, ())
+
+
+def test_upl_1_a_span_has_the_modality_that_came_later() -> None:
+    first, second, *_ = file_windows(14)
+    analyses = [
+        WindowAnalysis(first, (SignalReport("stress", 1, probability="low"),)),
+        WindowAnalysis(second, (SignalReport("stress", 4, probability="high", modality=("audio",)),)),
+    ]
+    (span,) = signal_spans(analyses)
+    assert (span.probability, span.modality) == ("high", ("audio",))

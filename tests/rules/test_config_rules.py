@@ -576,3 +576,29 @@ def test_a_text_that_is_to_be_refused_breaks_cfg_5_where_nothing_else_is_said() 
     rules = rules_with()
     rules.note_broken()
     assert updated(rules) == [("CFG-5", None)]
+
+
+def test_a_text_that_should_have_been_refused_and_was_confirmed_is_in_force_as_confirmed() -> None:
+    rules = ConfigRules(V2)
+    rules.in_force = SessionConfig(model="inter-2")
+    rules.note_broken()
+    rules.judge_updated(SessionUpdated((OVERALL,), ("energy",), "inter-2-audio"), [])
+    assert rules.in_force == SessionConfig((OVERALL,), ("energy",), "inter-2-audio")
+    rules.note_broken()
+    rules.judge_updated(SessionUpdated(()), [])
+    assert rules.in_force == SessionConfig(model="inter-2-audio")
+
+
+def test_a_config_that_is_never_confirmed_keeps_the_model_in_force() -> None:
+    rules = unconfirmed()
+    rules.in_force = SessionConfig(model="inter-2")
+    rules.note(SessionConfig([OVERALL]))
+    assert rules.in_force == SessionConfig([OVERALL], model="inter-2")
+
+
+@pytest.mark.parametrize(("expected", "told", "words"), [([], [OVERALL], "nothing"), ([OVERALL], [], OVERALL)])
+def test_a_wrong_confirmation_tells_what_was_due(expected: list[str], told: list[str], words: str) -> None:
+    rules = rules_with(SessionConfig(expected))
+    found: list[Finding] = []
+    rules.judge_updated(SessionUpdated(tuple(told)), found)
+    assert f"should include {words}, not " in found[0].what

@@ -158,6 +158,8 @@ def test_a_server_that_invents_types_does_not_fill_the_memory() -> None:
     for number in range(2 * MAX_TYPES):
         rules.judge_detected(SignalDetected(f"type {number}", number), [])
     assert len(rules.active) == len(rules._latest) == MAX_TYPES
+    rules.judge_updated(SignalUpdated("type 0", 2 * MAX_TYPES, "high"), [])
+    assert rules.active["type 0"].probability == "high"
 
 
 # -- v2 --------------------------------------------------------------------------------------------------

@@ -14,6 +14,10 @@ def judge_close(code: int, reason: str) -> Finding | None:
     """Say why a close frame cannot be sent, or None (CLS-3)."""
     if not 1000 <= code <= 4999 or code in _RESERVED:
         return Finding(clause("CLS-3"), f"{code} is not a code that a close frame may carry; 1000 is the normal one")
-    if len(reason.encode(errors="replace")) > _MAX_REASON:
+    try:
+        size = len(reason.encode())
+    except UnicodeEncodeError:
+        return Finding(clause("CLS-3"), "the reason of a close holds a lone surrogate, which UTF-8 has no way to write")
+    if size > _MAX_REASON:
         return Finding(clause("CLS-3"), f"the reason of a close is longer than {_MAX_REASON} bytes")
     return None
