@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import logging
 import socket
 import ssl
@@ -758,7 +759,9 @@ def test_no_log_and_no_error_shows_the_secret(run: Run, caplog: pytest.LogCaptur
                 await peer.ask(("Sec-WebSocket-Protocol", KEY))
                 await peer.send(masked(BINARY, b"x")[:3] + b"\xff" * 40)
                 await peer.send(frame(BINARY, b"x"))
-                await peer.stream.send_eof()
+                # The server may have been faster to hang up.
+                with contextlib.suppress(OSError):
+                    await peer.stream.send_eof()
                 await peer.read_to_end()
 
     run(body)
