@@ -31,7 +31,7 @@ class Tally:
     """The cases of one fault against one role on one backend.
 
     Attributes:
-        deadline: How long a case may take, in seconds.
+        deadline: How long a case may take, in seconds; None where the time is that of the wall, and not judged.
         ends: How they ended, and how often.
         worst: How long the slowest took, in seconds.
         held: The most memory that was held at a time, in bytes; None where that was not measured.
@@ -41,7 +41,7 @@ class Tally:
     fault: str
     role: str
     face: str
-    deadline: float
+    deadline: float | None
     ends: Counter[str] = field(default_factory=Counter)
     worst: float = 0.0
     held: int | None = None
@@ -50,7 +50,9 @@ class Tally:
     def add(self, ended: Ended, where: str = "") -> None:
         self.ends[ended.how] += 1
         wrong = [ended.wrong] if ended.wrong else []
-        if ended.after is None:
+        if self.deadline is None:
+            pass
+        elif ended.after is None:
             wrong.append("did not let go of the connection")
         else:
             self.worst = max(self.worst, ended.after)

@@ -32,12 +32,13 @@ def _line(tally: Tally) -> str:
     ends = ", ".join(f"{how}: {count}" for how, count in tally.ends.most_common(4))
     held = "" if tally.held is None else f"{tally.held / 2**20:.1f}"
     leaks = str(len(tally.wrong)) if tally.wrong else "none"
+    took = "not judged" if tally.deadline is None else f"{tally.worst:6.0f}/{tally.deadline:<4.0f}"
     cells = (
         f"{tally.fault:32}",
         f"{tally.role:11}",
         f"{tally.face:16}",
         f"{tally.ends.total():5}",
-        f"{tally.worst:6.0f}/{tally.deadline:<4.0f}",
+        f"{took:11}",
         f"{held:>5}",
         f"{leaks:>5}",
         ends,

@@ -15,9 +15,6 @@ from faults.cases import Tally
 from faults.ends import ROLES, UNTYPED, Ended, Told, mock_server, session_of, typed
 from wire.raw import BINARY, KEY, TEXT, frame, masked, ready, request
 
-#: The deadline of a reset, in seconds; it is not asserted, because here the time is that of the wall.
-RESET_DEADLINE = 0.0
-
 
 async def reset(stream: anyio.abc.SocketStream) -> None:
     """Close with a reset: whoever reads or writes at the other end is told so."""
@@ -74,7 +71,7 @@ def _server_stages() -> dict[str, Callable[[RawPeer], Awaitable[None]]]:
 
 def reset_clients(face: Face) -> Tally:
     """A server resets the connections of our client, at every stage."""
-    tally = Tally("RST", "client", face.name, RESET_DEADLINE)
+    tally = Tally("RST", "client", face.name, None)
 
     async def body(face: Face) -> None:
         for name, stage in _client_stages().items():
@@ -86,7 +83,7 @@ def reset_clients(face: Face) -> Tally:
 
             async with raw_server(script) as url:
                 how = await _meet(face, url)
-            tally.add(Ended(how, 0.0, "" if typed(how) else UNTYPED), name)
+            tally.add(Ended(how, None, "" if typed(how) else UNTYPED), name)
 
     run_body(face, body)
     return tally
@@ -104,7 +101,7 @@ def _serve(face: Face, role: str, told: Told, **options: Any) -> Any:
 
 def reset_servers(face: Face, role: str) -> Tally:
     """A client resets its connection to our server, at every stage; a good one gets in behind it."""
-    tally = Tally("RST", role, face.name, RESET_DEADLINE)
+    tally = Tally("RST", role, face.name, None)
 
     async def body(face: Face) -> None:
         told = Told()
@@ -116,7 +113,7 @@ def reset_servers(face: Face, role: str) -> Tally:
                 await reset(stream)
                 how = await told.take()
                 left = await settle(before)
-                tally.add(Ended(how, 0.0, f"{left} sockets left" if left > 0 else ""), name)
+                tally.add(Ended(how, None, f"{left} sockets left" if left > 0 else ""), name)
                 ours, theirs = await _meet(face, f"ws://127.0.0.1:{server.port}"), await told.take()
                 if (ours, theirs) != ("closed 1000", "closed 1000"):
                     tally.wrong.append(f"{name}: the good one behind it: {ours}, {theirs}")
@@ -128,7 +125,7 @@ def reset_servers(face: Face, role: str) -> Tally:
 def crowd_of_sockets(face: Face, role: str, count: int = 500) -> Tally:
     """So many connections never upgrade; a good one gets in, and afterwards every descriptor is free again."""
     timeout = 0.002 * count
-    tally = Tally(f"{count} never upgrade, on sockets", role, face.name, timeout)
+    tally = Tally(f"{count} never upgrade, on sockets", role, face.name, None)
 
     async def body(face: Face) -> None:
         async with _serve(face, role, Told(), upgrade_timeout=timeout) as server:
@@ -138,7 +135,7 @@ def crowd_of_sockets(face: Face, role: str, count: int = 500) -> Tally:
             tally.wrong += [] if how == "closed 1000" else [f"the good one: {how}"]
             for peer in peers:
                 answer = await peer.read_to_end()
-                tally.add(Ended("408" if answer.startswith(b"HTTP/1.1 408 ") else repr(answer[:40]), 0.0))
+                tally.add(Ended("408" if answer.startswith(b"HTTP/1.1 408 ") else repr(answer[:40]), None))
                 await peer.stream.aclose()
             left = await settle(before)
             tally.wrong += [f"{left} sockets left"] if left > 0 else []

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import errno
+from collections.abc import Callable
+from typing import Any
+
 import anyio
 import pytest
+from adapters.faces import analyse
+from anyio.abc import TaskGroup
 from faults.cases import Tally, against_client, against_server, breaks, crowd
-from faults.ends import FACES, ROLES, Ended
+from faults.ends import FACES, ROLES, Ended, client
 from faults.hostile import CLIENTS, SERVERS, Peer
+from faults.line import End, Line, Switchboard, run_virtually
 
 import ihproto.anyio
 from ihproto._adapter.driver import Driver
@@ -58,6 +65,30 @@ def test_clients_that_never_upgrade_keep_nobody_out(face: str, role: str) -> Non
     tally = crowd(face, role, 100)
     assert tally.wrong == []
     assert tally.worst == pytest.approx(30)
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+@pytest.mark.parametrize("number", [errno.ECONNABORTED, errno.ENETDOWN])
+def test_a_connection_that_is_lost_before_it_is_taken_stops_nobody(
+    backend: str, number: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Aborting(Switchboard):
+        aborted = False
+
+        async def serve(self, handler: Callable[[End], Any], task_group: TaskGroup | None = None) -> None:
+            if not self.aborted:
+                self.aborted = True
+                raise OSError(number, "lost")
+            await super().serve(handler, task_group)
+
+    async def body() -> str:
+        board, line = Aborting(), Line()
+        async with ihproto.anyio.serve(analyse, listener=board):
+            board.connect(line.server)
+            return await client("anyio", line.client)
+
+    assert run_virtually(backend, body) == "closed 1000"
+    assert not caplog.records
 
 
 # -- that it would notice -----------------------------------------------------------------------

@@ -39,6 +39,20 @@ ACCEPT_PAUSE = 0.1
 # What a session has nothing to do with: its connection has said it before, or never says it.
 _NOT_OF_SESSION = (UpgradeRequested, UpgradeFailed, HttpRequested, BodyReceived, BodyEnded, RequestLost)
 _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+# What accept(2) passes on of a connection that was lost before it was taken: nothing is wrong with the listener.
+_LOST_EARLY = frozenset(
+    {
+        errno.ECONNABORTED,
+        errno.ECONNRESET,
+        errno.EHOSTDOWN,
+        errno.EHOSTUNREACH,
+        errno.ENETDOWN,
+        errno.ENETUNREACH,
+        errno.ENOPROTOOPT,
+        errno.EOPNOTSUPP,
+        errno.EPROTO,
+    }
+)
 
 
 class ServerStream:
@@ -293,8 +307,11 @@ class Server:
         return f"{'ws' if self.ssl_context is None else 'wss'}://{host}:{self.port}"
 
     def cannot_accept(self, errors: BaseExceptionGroup[OSError]) -> None:
-        """Go on for the moment when there are no more file descriptors; whatever else is wrong is raised."""
-        _, others = errors.split(lambda error: isinstance(error, OSError) and error.errno in _EXHAUSTED)
+        """Go on when a connection was lost or there are no file descriptors; whatever else is wrong is raised."""
+        _, mine = errors.split(lambda error: isinstance(error, OSError) and error.errno in _LOST_EARLY)
+        if mine is None:
+            return
+        _, others = mine.split(lambda error: isinstance(error, OSError) and error.errno in _EXHAUSTED)
         if others is not None:
             raise others
         logger.error("no connection can be accepted: %s", os.strerror(errno.EMFILE))
