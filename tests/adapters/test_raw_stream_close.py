@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import anyio
 import pytest
 import trio.testing
+from anyio.abc import ByteStream, Listener, TaskGroup
 
 from ihproto.anyio import RawStream, ServerStream, connect_raw, serve
 from ihproto.wire import RawClose
-from ihproto_conformance.memory import MemoryListener
+from ihproto_conformance.memory import MemoryListener, memory_pair
 
 
 def test_who_reads_learns_that_another_task_has_answered_the_close() -> None:
@@ -33,6 +37,63 @@ def test_who_reads_learns_that_another_task_has_answered_the_close() -> None:
             assert [event async for event in client] == [RawClose(1000)]
             # Its own patience would have ended after ten seconds.
             assert anyio.current_time() == pytest.approx(1.0)
+
+    clock = trio.testing.MockClock(autojump_threshold=0)
+    anyio.run(main, backend="trio", backend_options={"clock": clock})
+
+
+class _SlowToSend(ByteStream):
+    """Takes a second for whatever it is to send."""
+
+    def __init__(self, stream: ByteStream) -> None:
+        self._stream = stream
+
+    async def receive(self, max_bytes: int = 65536) -> bytes:
+        return await self._stream.receive(max_bytes)
+
+    async def send(self, item: bytes) -> None:
+        await anyio.sleep(1)
+        await self._stream.send(item)
+
+    async def send_eof(self) -> None:
+        await self._stream.send_eof()
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+
+class _Once(Listener[ByteStream]):
+    """Brings one connection."""
+
+    def __init__(self, stream: ByteStream) -> None:
+        self._stream = stream
+
+    async def serve(self, handler: Callable[[ByteStream], Any], task_group: TaskGroup | None = None) -> None:
+        await handler(self._stream)
+
+    async def aclose(self) -> None:
+        await anyio.lowlevel.checkpoint()
+
+
+def test_iteration_ends_when_the_close_of_another_task_is_sent() -> None:
+    async def handler(stream: ServerStream) -> None:
+        raw = await stream.accept_raw()
+        async with anyio.create_task_group() as tasks:
+            async for event in raw:
+                if isinstance(event, RawClose):
+                    tasks.start_soon(raw.close)
+                    # By now the other task is in the middle of it.
+                    await anyio.sleep(0.5)
+            tasks.cancel_scope.cancel()
+
+    async def main() -> None:
+        near, far = memory_pair()
+        async with (
+            serve(handler, listener=_Once(_SlowToSend(far))),
+            connect_raw("ws://localhost", stream=near) as client,
+        ):
+            await client.close()
+            assert [event async for event in client] == [RawClose(1000)]
 
     clock = trio.testing.MockClock(autojump_threshold=0)
     anyio.run(main, backend="trio", backend_options={"clock": clock})

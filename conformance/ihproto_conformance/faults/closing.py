@@ -68,14 +68,21 @@ def _drags_on(passed: Passed, talk: Talk) -> Iterable[Act]:
         talk.notes["ended"] = True
         return (Later(100, (Say(passed), Say(RawClose(1000)))),)
     if isinstance(passed, RawClose) and talk.notes.get("ended"):
-        return (Forward(RawClose(passed.code)),)
+        # A client that has closed in the meantime has its answer by this.
+        answer = (Say(passed),) if talk.notes.get("closed") else ()
+        return (Forward(RawClose(passed.code)), *answer)
     return (Say(passed),)
 
 
-def _late_media_refused(passed: Passed, talk: Talk) -> Iterable[Act]:
+def _patient(passed: Passed, talk: Talk) -> Iterable[Act]:
+    """Refuse media that come while the drain lasts, and answer a client that does not wait for its end."""
     if isinstance(passed, RawBytes) and {"type": "session.close"} in talk.asked:
         fields = {"code": "ih6001", "message": "too late", "link": None, "segment": talk.segments}
         return (write(another(talk.said[-1], "error", **fields)),)
+    if isinstance(passed, RawClose):
+        talk.notes["closed"] = True
+        if talk.notes.get("ended"):
+            return (Say(passed), Forward(passed))
     return (Forward(passed),)
 
 
@@ -93,7 +100,7 @@ FAULTS = (
     Fault(
         "CLS-1.drags-on",
         "Takes longer for the drain than it said",
-        Behaviour(server=_drags_on, client=_late_media_refused),
+        Behaviour(server=_drags_on, client=_patient),
     ),
     Fault("CLS-1.at-once", "Closes at once where a graceful close is asked for", _at_close(Forward(RawClose(1000)))),
     Fault("CLS-1.unknown", "Does not know session.close", _at_close(Forward(RawText('{"unknown":1}')))),

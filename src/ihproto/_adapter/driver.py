@@ -137,6 +137,11 @@ class Driver(Generic[W]):
             await self.step()
             after_step()
 
+    async def wait_sent(self) -> None:
+        """Wait for a task that is sending: what ends the connection may be among its bytes."""
+        async with self._writing:
+            pass
+
     async def step(self) -> None:
         """Wait for bytes or for the next timeout, and let the connection act on it; or wait for a task that does so."""
         steps = self._steps

@@ -29,7 +29,8 @@ from ihproto.wire import (
 class RawStream:
     """A WebSocket on which anything may be said.
 
-    Iterate over it for what arrives; iteration ends when the connection does. A close frame of the peer is not
+    Iterate over it for what arrives; iteration ends when the connection does, and not before a close frame that another
+    task is sending has left. A close frame of the peer is not
     answered by itself: call `close`. Sending and iterating may happen in different tasks.
 
     All sends raise `StreamError` when the connection is lost.
@@ -107,6 +108,8 @@ class RawStream:
             self._events.extend(self._frames.events())
             if not self._events:
                 if self._frames.finished:
+                    if self._frames.closed and self._frames.peer_closed:
+                        await self._driver.wait_sent()
                     raise StopAsyncIteration
                 await self._driver.step()
 
