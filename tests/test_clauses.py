@@ -47,6 +47,11 @@ EXPECTED: dict[str, list[Level]] = {
     "AUT": [MUST, SHOULD],
 }
 
+
+def test_the_levels_have_the_words_of_reports() -> None:
+    assert [level.value for level in Level] == ["must", "should", "assumed"]
+
+
 # id: (HTTP status, close code)
 EXPECTED_ERRORS: dict[str, tuple[int | None, int | None]] = {
     "ih1001": (500, 1011),

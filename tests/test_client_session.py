@@ -389,6 +389,12 @@ def test_an_unanswered_session_close_is_closed_by_cls_1() -> None:
     assert session.to_send() == [CloseToSend(1000, "timed out")]
 
 
+def test_a_close_in_place_of_an_answer_to_session_close_ends_the_session() -> None:
+    session = close_requested()
+    session.receive_close(1000)
+    assert state_of(session) is ClientState.CLOSED
+
+
 def test_the_default_grace_of_a_drain_is_10_seconds() -> None:
     session = opened()
     session.end(100.0)

@@ -338,7 +338,10 @@ def test_the_raw_text_is_kept_verbatim_but_not_printed() -> None:
     decoded = codec.decode_server(text)
     assert decoded.raw is text
     assert decoded.message == m.SessionEnded("client_shutdown")
-    assert "reason2" not in repr(decoded)
+    assert repr(decoded) == (
+        f"Envelope(message=SessionEnded(reason='client_shutdown'), type='session.ended', timestamp='{TIMESTAMP}', "
+        f"correlation_id='{CORRELATION_ID}')"
+    )
 
 
 # -- malformed ----------------------------------------------------------------------------------------
@@ -380,6 +383,22 @@ def test_what_is_no_json_object_is_no_envelope(text: str) -> None:
 def test_what_is_no_json_object_is_no_config(text: str) -> None:
     finding = refusal_of_client(text).finding
     assert (finding.clause.id, finding.path) == ("CFG-1", "$")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "truncated"),
+        ("[]", "expected `object`, got `array`"),
+        ('{"a":"\ud800"}', "lone surrogate"),
+        ("[" * 100_000 + "]" * 100_000, "`object`"),
+        ('{"a":' + "[" * 100_000 + "]" * 100_000 + "}", "nested too deeply"),
+    ],
+    ids=["nothing", "an array", "a lone surrogate", "deep arrays", "deep arrays in an object"],
+)
+def test_what_is_no_json_object_is_told_in_words(text: str, words: str) -> None:
+    assert words in refusal_of_client(text).finding.what
+    assert words in refusal_of_server(text).finding.what
 
 
 @pytest.mark.parametrize("data", ['{"reason":NaN}', "", "{", '{"a":"\\q"}', "[" * 100_000 + "]" * 100_000])

@@ -279,6 +279,12 @@ def test_what_is_in_neither_flavour_is_refused_in_the_words_of_the_documented_on
     assert "`signals`" in error.finding.what
 
 
+def test_what_is_nearly_the_other_flavour_is_refused_in_its_words() -> None:
+    error = refusal(V1_WINDOW, envelope("signal.detected", '{"signal_type":"stress","start":"soon","end":11}'))
+    assert error is not None
+    assert (error.finding.clause.id, error.finding.path) == ("WIN-3", "$.data.start")
+
+
 def test_engagement_without_an_end_is_of_another_revision() -> None:
     text = encode(V1, m.EngagementUpdated("engaged", 3))
     assert place(V1_WINDOW, text) == ("WIN-3", "$.data")

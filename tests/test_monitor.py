@@ -714,6 +714,19 @@ def test_a_contract_for_segments_of_one_size_holds() -> None:
     assert blamed(session.monitor.observe_bytes(CLIENT, b"123456")) == [("client", "SEG-2")]
 
 
+def test_a_contract_for_segments_of_one_byte_holds() -> None:
+    session = Session(first=ready(min_segment_size_bytes=0, max_segment_size_bytes=1))
+    assert blamed(session.monitor.observe_bytes(CLIENT, b"12")) == [("client", "SEG-2")]
+
+
+def test_a_piece_of_a_client_that_has_closed_is_seen_all_the_same() -> None:
+    session = Session()
+    session.monitor.observe_close(CLIENT)
+    session.monitor.observe_close(SERVER)
+    seen = [session.monitor.observe_bytes(CLIENT, b"1", final=final) for final in (False, True)]
+    assert [(each.message, each.media) for each in seen] == [(None, None)] * 2
+
+
 def test_raw_audio_that_was_asked_for_too_early_is_judged_by_the_models_of_the_revision() -> None:
     session = Session(V2, first=None)
     session.client(RAW_AUDIO)

@@ -406,6 +406,15 @@ REFUSED_TEXTS = {
 }
 
 
+def test_a_config_that_is_not_offered_is_told_with_its_text() -> None:
+    session = opened()
+    text = '{"goal_dimensions": ["clarity"]}'
+    session.receive_text(text, 0.0)
+    (event,) = session.events()
+    assert isinstance(event, Violated)
+    assert (event.violation.clause.id, event.raw) == ("CFG-6", text)
+
+
 @pytest.mark.parametrize(("text", "path"), REFUSED_TEXTS.values(), ids=REFUSED_TEXTS)
 def test_a_broken_config_is_ih6001_and_the_session_goes_on(text: str, path: str) -> None:
     session = opened()

@@ -75,7 +75,7 @@ def _hint(id_: str, known_ids: Collection[str]) -> str:
     # Whoever got the clause right sees all of its checks; whoever did not, the ids that look alike.
     clause_id = id_.partition(".")[0].upper()
     nearest = [known for known in known_ids if known.partition(".")[0] == clause_id]
-    nearest = nearest or difflib.get_close_matches(id_, list(known_ids), n=3, cutoff=0.5)
+    nearest = nearest or difflib.get_close_matches(id_, list(known_ids), cutoff=0.5)
     return f"the nearest ids are {', '.join(nearest)}" if nearest else "no id is like it; take ids from a report"
 
 

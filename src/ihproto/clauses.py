@@ -1090,6 +1090,6 @@ def clause(clause_id: str) -> Clause:
     try:
         return CLAUSES[clause_id]
     except KeyError:
-        nearest = difflib.get_close_matches(clause_id.strip().upper(), CLAUSES, n=3, cutoff=0.5)
+        nearest = difflib.get_close_matches(clause_id.strip().upper(), CLAUSES, cutoff=0.5)
         hint = f"the nearest ids are {', '.join(nearest)}" if nearest else f"the families are {', '.join(FAMILIES)}"
         raise KeyError(f"no clause {clause_id!r}: {hint}") from None

@@ -309,8 +309,8 @@ class SessionMonitor:
         return self._blame(Side.CLIENT, refusal, message=message, state=state)
 
     def _observe_segment(self, data: bytes | None, size: int, final: bool) -> Observation:
-        if Side.CLIENT in self._closed | self._gone:
-            return self._after_end(Side.CLIENT) or Observation() if final else Observation()
+        if (after := self._after_end(Side.CLIENT)) is not None:
+            return after if final else Observation()
         if self._unheard:
             return Observation()
         found: list[Finding | None] = []

@@ -589,6 +589,29 @@ def test_a_text_that_should_have_been_refused_and_was_confirmed_is_in_force_as_c
     assert rules.in_force == SessionConfig(model="inter-2-audio")
 
 
+def test_the_audio_format_stays_in_force_whatever_is_confirmed() -> None:
+    rules = v2_rules(HEARING)
+    rules.judge_updated(SessionUpdated(model="inter-2-audio"), [])
+    rules.note_broken()
+    rules.judge_updated(SessionUpdated((OVERALL,), None, "inter-2-audio"), [])
+    assert rules.in_force == SessionConfig((OVERALL,), None, "inter-2-audio", PCM)
+
+
+def test_what_is_awaited_can_be_told_before_the_contract_is_known() -> None:
+    rules = ConfigRules(V2)
+    assert rules.options == ConfigOptions()
+    rules.note(SessionConfig(model="inter-2-audio"))
+    assert rules.awaited.model == "inter-2-audio"
+
+
+def test_early_configs_are_judged_by_those_before_them() -> None:
+    rules = ConfigRules(V2)
+    for asked in (SessionConfig(model="inter-2-audio"), SessionConfig(), SessionConfig(audio_format=PCM)):
+        rules.note(asked)
+    rules.options = V2_OPTIONS
+    assert rules.judge_early(V2) == []
+
+
 def test_a_config_that_is_never_confirmed_keeps_the_model_in_force() -> None:
     rules = unconfirmed()
     rules.in_force = SessionConfig(model="inter-2")

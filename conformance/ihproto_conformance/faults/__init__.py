@@ -74,6 +74,6 @@ def fault(fault_id: str) -> Fault:
     try:
         return FAULTS[fault_id]
     except KeyError:
-        nearest = difflib.get_close_matches(fault_id, FAULTS, n=3, cutoff=0.4)
+        nearest = difflib.get_close_matches(fault_id, FAULTS, cutoff=0.4)
         hint = f"the nearest are {', '.join(nearest)}" if nearest else "ihproto mock --list-faults lists them"
         raise KeyError(f"there is no fault {fault_id!r}; {hint}") from None

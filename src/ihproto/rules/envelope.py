@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime, timedelta
 
 from ihproto.clauses import clause
 from ihproto.codec import Envelope
 from ihproto.errors import Finding
 from ihproto.revisions import ENVELOPE, Framing
+
+_NO_OFFSET = timedelta(0)
 
 
 class EnvelopeRules:
@@ -46,4 +48,4 @@ def _is_utc(timestamp: str) -> bool:
     except ValueError:
         # A leap second is ISO 8601, and more than datetime knows.
         return timestamp[17:19] == "60" and _is_utc(f"{timestamp[:17]}59{timestamp[19:]}")
-    return "T" in timestamp and moment.tzinfo is not None and (moment.tzinfo is UTC or not moment.utcoffset())
+    return "T" in timestamp and moment.utcoffset() == _NO_OFFSET
