@@ -529,6 +529,13 @@ def test_a_close_that_is_not_answered_when_the_answer_is_due() -> None:
         assert answered.closes(first) + answered.closes(second) + answered.lost(second, answer_due=True) == []
 
 
+def test_a_lost_connection_is_judged_in_the_state_before_it() -> None:
+    monitor = Session(V1).monitor
+    monitor.observe_close(CLIENT)
+    (violation,) = monitor.observe_lost(SERVER, answer_due=True).violations
+    assert violation.state == ClientState.CLOSING.value
+
+
 # -- what may have crossed on the way -------------------------------------------------------------
 
 

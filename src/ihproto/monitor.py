@@ -375,7 +375,7 @@ class SessionMonitor:
         violations = tuple(
             Violation(finding.clause, side, where, finding.what, finding.path)
             for finding in found
-            if finding is not None and self.revision.id in finding.clause.revisions
+            if finding is not None
         )
         return Observation(violations, message, media)
 

@@ -230,10 +230,19 @@ def test_what_was_seen_is_told_of_accepted_and_of_refused_segments() -> None:
     scanner = MediaScanner()
     media = accepted(scanner, 1, LONG[0])
     assert scanner.media == media
+    assert {track.kind for track in media.tracks} == {"video", "audio"}
+    assert scanner.so_far == StreamSoFar("webm", media.tracks, media.end, 1)
     refused(scanner, 2, b"OggS" + bytes(2000))
     assert scanner.media is not None
     assert scanner.media.foreign == "an Ogg file"
     assert scanner.media.broken is not None
+
+
+def test_a_segment_that_cannot_be_scanned_is_told_with_its_size_and_without_a_length() -> None:
+    scanner = MediaScanner()
+    refused(scanner, 1, b"OggS" + bytes(2000), code="ih4002", clause="SEG-5")
+    assert scanner.media is not None
+    assert (scanner.media.size, scanner.media.seconds) == (2004, 0)
 
 
 @settings(max_examples=20, deadline=None)

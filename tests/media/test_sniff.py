@@ -91,6 +91,8 @@ TAKEN: dict[str, tuple[str, bytes]] = {
 FOREIGN: dict[str, tuple[str, bytes]] = {
     "MP3 of ffmpeg": ("an MP3 file", audio_file("mp3", "libmp3lame")),
     "MP3 without tags": ("an MP3 file", b"\xff\xfb\x90\x64" + bytes(413)),
+    "nothing of an MP3 but a header": ("an MP3 file", b"\xff\xfb\x90\x64"),
+    "compressed AIFF": ("an AIFF file", b"FORM\x00\x00\x00\x2eAIFC" + bytes(38)),
     "MPEG-2 layer III": ("an MP3 file", b"\xff\xf3\x84\xc4" + bytes(413)),
     "WAV": ("a WAV file", audio_file("wav", "pcm_s16le")),
     "Ogg": ("an Ogg file", audio_file("ogg", "libopus")),
@@ -234,6 +236,8 @@ def test_json_with_a_byte_order_mark_is_json() -> None:
         pytest.param(b"\xff" * 180 + b"\x47\x41\x00\x10" + bytes(184), id="stuffing of a transport packet"),
         pytest.param('{"type": "session.close"}'.encode("utf-16"), id="UTF-16 text"),
         pytest.param(b"\xff\xeb\x90\x64" + bytes(413), id="version 01, which is reserved"),
+        pytest.param(b"\xff\xe1\x90\x64" + bytes(413), id="layer 00, which is reserved"),
+        pytest.param(b"\xff\xfb\xf0\x64" + bytes(413), id="bit rate 1111, which is forbidden"),
         pytest.param(b"\xff\xfb\x9c\x64" + bytes(413), id="sampling frequency 11, which is reserved"),
     ],
 )

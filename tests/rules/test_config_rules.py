@@ -612,6 +612,20 @@ def test_early_configs_are_judged_by_those_before_them() -> None:
     assert rules.judge_early(V2) == []
 
 
+def test_an_early_text_that_is_to_be_refused_does_not_hide_what_is_behind_it() -> None:
+    rules = ConfigRules()
+    rules.note_broken()
+    rules.note(SessionConfig(goal_dimensions=["energy"]))
+    assert [finding.clause.id for finding in rules.judge_early(V1)] == ["CFG-6"]
+    # From here on it is a text that is to be refused as well.
+    assert updated(rules) == [("CFG-5", None)]
+    assert updated(rules) == [("CFG-6", None)]
+
+
+def test_an_answer_to_nothing_passes_over_nothing() -> None:
+    assert not ConfigRules().passes_over_close(SessionUpdated())
+
+
 def test_a_config_that_is_never_confirmed_keeps_the_model_in_force() -> None:
     rules = unconfirmed()
     rules.in_force = SessionConfig(model="inter-2")

@@ -57,6 +57,7 @@ def test_any_other_timestamp_breaks_env_1(timestamp: str) -> None:
 
 def test_a_leap_second_keeps_env_1() -> None:
     assert judge(EnvelopeRules(), "2016-12-31T23:59:60.500000Z") == []
+    assert judge(EnvelopeRules(), "2016-12-31T23:59:60+01:00") == [("ENV-1", "$.timestamp")]
     assert judge(EnvelopeRules(), "2016-12-31T23:59:61Z") == [("ENV-1", "$.timestamp")]
 
 

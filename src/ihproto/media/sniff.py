@@ -132,7 +132,7 @@ def _sniff_audio(head: bytes) -> str | None:
 def _has_sync(head: bytes, offset: int, size: int) -> bool:
     """Whether the sync byte stands at the beginning of every packet; one packet alone proves little."""
     marks = head[offset::size]
-    return len(head) >= 2 * size and len(marks) >= 2 and marks == b"\x47" * len(marks)
+    return len(head) >= 2 * size and marks == b"\x47" * len(marks)
 
 
 def _sniff_text(head: bytes) -> str | None:
