@@ -19,6 +19,7 @@ from ihproto.cli.conformance.running import Running
 from ihproto.cli.credential import choose, credential_options
 from ihproto.cli.outcome import guarded
 from ihproto.cli.output import UNREACHABLE, USAGE, plural
+from ihproto.cli.seconds import Seconds
 from ihproto.tokens import STREAM_SCOPE
 from ihproto.wire import Target
 from ihproto_conformance import samples
@@ -65,21 +66,21 @@ _COMMAND = "conformance server"
 @click.option("--exclude", multiple=True, metavar="PATTERN", help="None of the checks, clauses or scenarios like this.")
 @click.option(
     "--budget-seconds",
-    type=click.FloatRange(0),
+    type=Seconds(),
     metavar="N",
     help="Send no more than N seconds of video; a selection that needs more is refused beforehand.",
 )
 @click.option("--jobs", type=click.IntRange(1), default=4, show_default=True, help="How many scenarios run at a time.")
 @click.option(
     "--patience",
-    type=click.FloatRange(0, min_open=True),
+    type=Seconds(min_open=True),
     default=10.0,
     show_default=True,
     help="How long an answer may take, in seconds.",
 )
 @click.option(
     "--longest-wait",
-    type=click.FloatRange(0),
+    type=Seconds(),
     default=0.0,
     show_default=True,
     metavar="N",
