@@ -8,7 +8,7 @@ import click
 
 from ihproto import LocalProtocolError, RemoteProtocolError
 from ihproto.anyio import ConnectError, StreamError
-from ihproto.cli.output import FAILED, PIPE_CLOSED, UNREACHABLE, USAGE, OutputClosed, printable
+from ihproto.cli.output import FAILED, UNREACHABLE, USAGE, printable
 
 
 def say(command: str, text: str, code: int) -> int:
@@ -29,5 +29,3 @@ def guarded(command: str, run: Callable[[], int]) -> int:
         return say(command, f"the server broke {error.violation}", FAILED)
     except StreamError as error:
         return say(command, str(error), FAILED)
-    except OutputClosed:
-        return PIPE_CLOSED

@@ -17,7 +17,7 @@ from ihproto import REVISIONS, LocalProtocolError
 from ihproto.anyio import ConnectError
 from ihproto.cli.conformance.reporting import ReportChoice, choose_reports, deliver, report_options
 from ihproto.cli.outcome import say
-from ihproto.cli.output import PIPE_CLOSED, USAGE, OutputClosed, echo, plural, printable
+from ihproto.cli.output import USAGE, OutputClosed, echo, plural, printable
 from ihproto.cli.tracefile import TraceFile
 from ihproto_conformance.passive import report_sessions
 from ihproto_conformance.relay import Relay, RelayedSession
@@ -110,8 +110,6 @@ def relay(
         anyio.run(_run, station, url, live)
     except ConnectError as error:
         sys.exit(say(_COMMAND, str(error), USAGE))
-    except OutputClosed:
-        sys.exit(PIPE_CLOSED)
     sys.exit(_report(station, url, started_at, live, choice))
 
 
@@ -174,7 +172,7 @@ class _Live:
         self._ended = 0
         self._found: dict[int, int] = {}
         self._files: dict[int, TraceFile] = {}
-        self._closed = False
+        self._closed: OutputClosed | None = None
 
     def begin(self, session: RelayedSession) -> None:
         """Say that a session begins."""
@@ -208,16 +206,16 @@ class _Live:
             self.over.set()
 
     def check(self) -> None:
-        """Raise `OutputClosed` if nobody reads any more what is printed."""
-        if self._closed:
-            raise OutputClosed
+        """Raise `OutputClosed` if nothing more can be printed."""
+        if self._closed is not None:
+            raise self._closed
 
     def _say(self, line: str) -> None:
-        if self._closed:
+        if self._closed is not None:
             return
         try:
             echo(printable(line))
-        except OutputClosed:
+        except OutputClosed as closed:
             # A session must not fail for it; whoever waits for the end is told.
-            self._closed = True
+            self._closed = closed
             self.over.set()
