@@ -14,6 +14,7 @@ from ihproto.anyio import ConnectError, ServerStream, serve
 from ihproto.wire import RawBytes, RawText
 from ihproto_conformance import samples
 from ihproto_conformance.memory import MemoryListener
+from ihproto_conformance.reports import encode_json
 from ihproto_conformance.server import Cost, Selection, ServerUnderTest, judge_server, plan
 from ihproto_conformance.verdict import Report, Status, Verdict
 from ihproto_mock import MockServer
@@ -125,6 +126,14 @@ def test_a_server_without_a_websocket_cannot_be_judged(answer: bytes, what: str)
     assert report.verdict is Verdict.UNJUDGED
     assert report.unjudged is not None
     assert what in report.unjudged
+
+
+def test_a_refusal_that_repeats_the_key_does_not_get_it_into_the_report() -> None:
+    body = f'{{"error_id": "ih2001", "correlation_id": "c", "message": "{KEY} is unknown", "link": "l"}}'.encode()
+    head = b"HTTP/1.1 401 Unauthorized\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body)
+    report = judge_bytes(head + body)
+    assert "[redacted] is unknown" in str(report.unjudged)
+    assert KEY.encode() not in encode_json(report)
 
 
 def test_a_server_that_never_answers_the_upgrade_cannot_be_judged() -> None:

@@ -435,6 +435,10 @@ class Exam:
         """Learn of a credential that must not show anywhere."""
         self._redactor.add([secret])
 
+    def clean(self, text: str) -> str:
+        """The text without credentials: a server may repeat one in whatever it says."""
+        return self._redactor.text(text)
+
     # -- sessions -------------------------------------------------------------------------------------
 
     @asynccontextmanager
@@ -590,9 +594,8 @@ class Exam:
         self._put(Result(check, Status.NOT_ASKED, reason=reason))
 
     def _put(self, result: Result) -> None:
-        # A server may repeat a credential in what it says by plain HTTP.
-        evidence = tuple(attrs.evolve(each, what=self._redactor.text(each.what)) for each in result.evidence)
-        reason = self._redactor.text(result.reason)
+        evidence = tuple(attrs.evolve(each, what=self.clean(each.what)) for each in result.evidence)
+        reason = self.clean(result.reason)
         result = attrs.evolve(result, scenarios=(self._scenario,), evidence=evidence, reason=reason)
         before = self.results.get(result.check.id)
         self.results[result.check.id] = result if before is None else merge((before, result))
