@@ -262,6 +262,8 @@ async def judge_client(
         results = tuple(_renumbered(question.ask(run), len(sessions)) for question in scenario.asks(choice.revision))
         sessions += _logs(scenario, run, len(sessions))
         played.append(ScenarioRun(scenario, run, results))
+    unjudged = _unjudged([each.run for each in played])
+    results = [*(result for each in played for result in each.results), *_watched(choice.revision, sessions)]
     report = Report(
         subject=Subject.CLIENT,
         kind="client",
@@ -271,14 +273,9 @@ async def judge_client(
         started_at=started_at,
         seconds=anyio.current_time() - began,
         version=__version__,
-        results=_merged(
-            [
-                *(result for each in played for result in each.results),
-                *_watched(choice.revision, sessions),
-            ]
-        ),
+        results=_merged(results) if unjudged is None else (),
         sessions=tuple(sessions),
-        unjudged=_unjudged([each.run for each in played]),
+        unjudged=unjudged,
     )
     return report, tuple(played)
 
