@@ -105,18 +105,20 @@ def relay(
         )
     except LocalProtocolError as error:
         sys.exit(say(_COMMAND, f"{error.violation.what} ({error.violation.clause.id})", USAGE))
+    # The query is of no use here, and there may be a secret in it.
+    upstream = url.partition("?")[0]
     started_at = datetime.now(UTC)
     try:
-        anyio.run(_run, station, url, live)
+        anyio.run(_run, station, upstream, live)
     except ConnectError as error:
         sys.exit(say(_COMMAND, str(error), USAGE))
-    sys.exit(_report(station, url, started_at, live, choice))
+    sys.exit(_report(station, upstream, started_at, live, choice))
 
 
-async def _run(station: Relay, url: str, live: _Live) -> None:
+async def _run(station: Relay, upstream: str, live: _Live) -> None:
     with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         async with station:
-            echo(f"relaying {station.url} to {printable(url)}")
+            echo(f"relaying {station.url} to {printable(upstream)}")
             echo(f"point a client at {station.url} instead of the server; Ctrl-C ends the relay and prints the report")
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(_wait_for_signal, signals, live)
@@ -130,7 +132,7 @@ async def _wait_for_signal(signals: AsyncIterator[signal.Signals], live: _Live) 
         live.over.set()
 
 
-def _report(station: Relay, url: str, started_at: datetime, live: _Live, choice: ReportChoice) -> int:
+def _report(station: Relay, upstream: str, started_at: datetime, live: _Live, choice: ReportChoice) -> int:
     sessions = station.sessions
     found = any(entry.violations for session in sessions for entry in session.entries)
     unjudged = None
@@ -141,7 +143,7 @@ def _report(station: Relay, url: str, started_at: datetime, live: _Live, choice:
     report = report_sessions(
         [(session.revision, session.log()) for session in sessions],
         kind="relay",
-        target=url,
+        target=upstream,
         suite=plural(len(sessions), "relayed session"),
         started_at=started_at,
         seconds=(datetime.now(UTC) - started_at).total_seconds(),
