@@ -200,7 +200,7 @@ def stream(
         with view:
             return anyio.run(job.run, url, choice, options)
 
-    code = guarded("stream", run)
+    code = guarded("stream", run, choice.secrets)
     if file is not None:
         file.close()
         if file.problem is not None:

@@ -106,7 +106,7 @@ def upload(
     offered = [name for name in _INCLUDES if model is not None or name != "signals"]
     sections = [_INCLUDES[name] for name in include or offered if name != "none"]
     job = _Upload(file, url, choice, model, sections, wait_seconds, poll_interval, as_json, insecure)
-    sys.exit(guarded("upload", lambda: anyio.run(job.run)))
+    sys.exit(guarded("upload", lambda: anyio.run(job.run), choice.secrets))
 
 
 @attrs.define

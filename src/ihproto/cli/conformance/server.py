@@ -176,7 +176,7 @@ def server(
         report = attrs.evolve(report, fail_on=reporting.fail_on)
         return deliver(_COMMAND, forgive(report, expected, [check.id for check in checks]), reporting)
 
-    code = guarded(_COMMAND, run)
+    code = guarded(_COMMAND, run, choice.secrets)
     # Who issues the tokens cannot be reached: then nothing can be judged.
     sys.exit(USAGE if code == UNREACHABLE else code)
 
