@@ -81,6 +81,7 @@ class ServerUnderTest:
         unscoped_key: A valid credential without the scope (HS-11), None for none.
         bound_token: A client token that is bound to origins, not to `https://ihproto.invalid` (HS-14), None for none.
         http: Whether the HTTP endpoints beside the stream are to be judged as well (AUT, UPL).
+        api_key: An API key for those endpoints, None where `key` is one.
         key_pair: A key pair that can be exchanged for tokens (AUT-1), None for none.
         patience: How long an answer may take, in seconds.
         longest_wait: Timeouts of the contract up to this are waited for, in seconds (TMO-1, TMO-2).
@@ -97,6 +98,7 @@ class ServerUnderTest:
     unscoped_key: str | None = attrs.field(default=None, repr=False)
     bound_token: str | None = attrs.field(default=None, repr=False)
     http: bool = False
+    api_key: str | None = attrs.field(default=None, repr=False)
     key_pair: KeyPair | None = None
     patience: float = 10.0
     longest_wait: float = 0.0
@@ -105,10 +107,16 @@ class ServerUnderTest:
     dial: Callable[[], Awaitable[anyio.abc.ByteStream]] | None = attrs.field(default=None, repr=False)
 
     @property
+    def http_key(self) -> str:
+        """The credential for the HTTP endpoints."""
+        return self.api_key if self.api_key is not None else self.key
+
+    @property
     def secrets(self) -> tuple[str, ...]:
         """What must not show anywhere."""
         pair = self.key_pair.key_secret if self.key_pair is not None else None
-        return tuple(secret for secret in (self.key, self.unscoped_key, self.bound_token, pair) if secret)
+        secrets = (self.key, self.unscoped_key, self.bound_token, self.api_key, pair)
+        return tuple(secret for secret in secrets if secret)
 
 
 class Missing(Exception):

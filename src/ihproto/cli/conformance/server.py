@@ -93,6 +93,11 @@ _COMMAND = "conformance server"
     "--bound-token-env", metavar="NAME", help="The variable with a client token that is bound to origins (HS-14)."
 )
 @click.option("--http", is_flag=True, help="Judge the HTTP endpoints of the same service too: tokens, uploads, jobs.")
+@click.option(
+    "--api-key-env",
+    metavar="NAME",
+    help="With --http: the variable with an API key that may upload, where the credential for the stream may not.",
+)
 @click.option("--pair-id", metavar="ID", help="The id of a key pair to be exchanged for tokens, with --http (AUT-1).")
 @click.option("--pair-secret-env", metavar="NAME", help="The variable with the secret of that key pair.")
 @click.option("--insecure", is_flag=True, help="Allow ws:// to hosts that are not local: the key travels in the open.")
@@ -116,6 +121,7 @@ def server(
     unscoped_key_env: str | None,
     bound_token_env: str | None,
     http: bool,
+    api_key_env: str | None,
     pair_id: str | None,
     pair_secret_env: str | None,
     insecure: bool,
@@ -146,6 +152,7 @@ def server(
         unscoped_key=_from_environment(unscoped_key_env),
         bound_token=_from_environment(bound_token_env),
         http=http,
+        api_key=_from_environment(api_key_env),
         key_pair=_pair(pair_id, _from_environment(pair_secret_env)),
         patience=patience,
         longest_wait=longest_wait,
