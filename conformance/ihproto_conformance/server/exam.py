@@ -28,6 +28,7 @@ from ihproto import (
     Revision,
     SegmentPolicy,
     SessionReady,
+    SessionUpdated,
     Side,
 )
 from ihproto.anyio import RawStream, StreamError, UpgradeError, connect_raw
@@ -387,6 +388,15 @@ class Probe:
         """The next error about a segment, or, for None, about none; see `wait`."""
         return await self.wait(
             lambda envelope: isinstance(envelope.message, Error) and envelope.message.segment == segment, within
+        )
+
+    async def wait_answer(self) -> Heard | None:
+        """The next answer to a text of ours: `session.updated`, or an error about no segment; see `wait`."""
+        return await self.wait(
+            lambda envelope: (
+                isinstance(envelope.message, SessionUpdated)
+                or (isinstance(envelope.message, Error) and envelope.message.segment is None)
+            )
         )
 
     async def wait_ended(self, within: float | None = None) -> Ended | None:
