@@ -110,8 +110,7 @@ class Observer:
             credential: The form in which a credential came, None for none.
             subprotocols: What is offered, in order.
         """
-        query = target.partition("?")[2]
-        self._asked = read_query(self.revision, parse_qsl(query, keep_blank_values=True))
+        self._asked = asked_by(self.revision, target)
         self._subprotocols = subprotocols
         passed = Request(self._redactor.text(target), self._redactor.headers(headers), credential)
         return self._note(now, Side.CLIENT, passed, judge_request(passed))
@@ -127,10 +126,7 @@ class Observer:
         headers = [*event.headers]
         if event.subprotocol is not None:
             headers.append((b"sec-websocket-protocol", event.subprotocol.encode("latin-1")))
-        found = [
-            Violation(finding.clause, Side.SERVER, HANDSHAKE, finding.what)
-            for finding in judge_answer(self._subprotocols, event.subprotocol, event.correlation_id)
-        ]
+        found = judge_acceptance(self._subprotocols, event.subprotocol, event.correlation_id)
         return self._note(now, Side.SERVER, Response(101, self._redactor.headers(headers)), found)
 
     def refused(self, now: float, event: UpgradeRefused | UpgradeFailed) -> Entry:
@@ -244,6 +240,17 @@ def judge_request(request: Request) -> list[Violation]:
         return []
     what = "the upgrade request holds no credential in any of the three forms"
     return [Violation(clause("HS-2"), Side.CLIENT, HANDSHAKE, what)]
+
+
+def judge_acceptance(subprotocols: Sequence[str], selected: str | None, correlation_id: str | None) -> list[Violation]:
+    """Judge an answer that accepts the upgrade (HS-5, HS-9); see `judge_answer`."""
+    found = judge_answer(subprotocols, selected, correlation_id)
+    return [Violation(finding.clause, Side.SERVER, HANDSHAKE, finding.what) for finding in found]
+
+
+def asked_by(revision: Revision, target: str) -> SessionConfig:
+    """What a client asks for by the query of its upgrade request (HS-13, HS-15)."""
+    return read_query(revision, parse_qsl(target.partition("?")[2], keep_blank_values=True))
 
 
 class _Binary:

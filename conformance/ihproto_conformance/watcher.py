@@ -73,15 +73,10 @@ class Watcher:
     def _take_request(self, event: UpgradeRequested, now: float) -> None:
         credential = event.credential
         self.redactor.add(secrets_of(event))
-        headers = [*event.headers]
-        if event.authorization is not None:
-            headers.append((b"authorization", event.authorization.encode("latin-1")))
-        if event.subprotocols:
-            headers.append((b"sec-websocket-protocol", ", ".join(event.subprotocols).encode("latin-1")))
         self.observer.request(
             now,
             event.target,
-            headers,
+            all_headers(event),
             credential=credential.form.value if credential is not None else None,
             subprotocols=event.subprotocols,
         )
@@ -90,6 +85,16 @@ class Watcher:
         monitor = self.observer.monitor
         contract = monitor.contract if monitor is not None else None
         return contract if contract is not None else self.observer.revision.contract
+
+
+def all_headers(request: UpgradeRequested) -> list[tuple[bytes, bytes]]:
+    """The headers of an upgrade request, with those that it holds apart because there may be a credential in them."""
+    headers = [*request.headers]
+    if request.authorization is not None:
+        headers.append((b"authorization", request.authorization.encode("latin-1")))
+    if request.subprotocols:
+        headers.append((b"sec-websocket-protocol", ", ".join(request.subprotocols).encode("latin-1")))
+    return headers
 
 
 def secrets_of(request: UpgradeRequested) -> set[str]:
