@@ -766,6 +766,27 @@ def test_a_credential_in_a_wrong_place_is_none_that_may_be_kept() -> None:
     run(body)
 
 
+def test_sessions_that_are_over_can_be_taken_out() -> None:
+    async def script(stream: RawStream) -> None:
+        await stream.close()
+        await everything(stream)
+
+    async def body() -> None:
+        over = Ended()
+        async with upstream(script) as server, relay_to(server, on_end=over) as relay:
+            for count in (1, 2):
+                async with connect_raw(relay.url, credential=CREDENTIAL) as client:
+                    async for event in client:
+                        if isinstance(event, RawClose):
+                            await client.close()
+                await over.wait(count)
+                (session,) = relay.sessions
+                assert session.number == count
+                relay.sessions.clear()
+
+    run(body)
+
+
 def test_sessions_at_the_same_time_are_kept_apart() -> None:
     async def script(stream: RawStream) -> None:
         async for event in stream:
