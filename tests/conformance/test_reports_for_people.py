@@ -118,6 +118,7 @@ def test_the_last_line_is_the_verdict() -> None:
     )
     lines = printed(samples.report(unjudged="nobody listens", results=(), sessions=(), stale=()))
     assert lines[-1] == "? could not judge: nobody listens"
+    assert printed(samples.report(target="a", revision="", suite="b"))[0] == "a, b"
 
 
 def test_failures_come_before_warnings_before_information() -> None:

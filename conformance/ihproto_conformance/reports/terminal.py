@@ -39,7 +39,9 @@ def render(report: Report, console: Console, *, verbose: bool) -> None:
     """Print a report."""
     sessions = {session.number: session for session in report.sessions}
     limits = _VERBOSE if verbose else _BRIEF
-    console.print(Text(f"{printable(report.target)}, {report.revision}, {printable(report.suite)}", "bold"))
+    # A relay to which nobody came has spoken no revision.
+    about = filter(None, (report.target, report.revision, report.suite))
+    console.print(Text(printable(", ".join(about)), "bold"))
     if report.results:
         console.print(_families(report))
     for standing in (Standing.FAILURE, Standing.WARNING, Standing.INFORMATION, Standing.EXPECTED):

@@ -1,8 +1,8 @@
 """The command line: `ihproto mock`, `ihproto stream`, `ihproto upload`, `ihproto inspect` and `ihproto conformance`.
 
 Exit codes are the same everywhere, but for the judges of `ihproto conformance`, which have their own: 0 all went well,
-1 the peer refused something or did not keep the protocol, 2 the command was given wrongly, 3 the server could not be
-reached, 130 interrupted by Ctrl-C, 141 by a closed pipe, 143 by SIGTERM.
+1 the peer refused something or did not keep the protocol, 2 the command was given wrongly or cannot write what it has
+to, 3 the server could not be reached, 130 interrupted by Ctrl-C, 141 by a closed pipe, 143 by SIGTERM.
 """
 
 from __future__ import annotations
