@@ -22,6 +22,7 @@ from ihproto_mock import MockServer
 Handler = Callable[[ServerStream], Awaitable[None]]
 PATIENCE = 10.0
 KEY = "ih_live_not-to-be-seen"
+NOW = "2026-01-01T00:00:00Z"
 
 
 async def judge(dial: Callable[[], Awaitable[ByteStream]], key: str = KEY) -> Report:
@@ -88,6 +89,21 @@ async def hang(stream: ServerStream) -> None:
 
 def by_id(report: Report) -> dict[str, Status]:
     return {result.check.id: result.status for result in report.results}
+
+
+async def say_a_huge_number(stream: ServerStream) -> None:
+    raw = await stream.accept_raw([("X-Correlation-ID", "c")])
+    data = '{"code": "ih1001", "message": "m", "link": null, "segment": null, "retry_after": 1e999}'
+    await raw.send_text(f'{{"type": "error", "timestamp": "{NOW}", "correlation_id": "c", "data": {data}}}')
+    async for _ in raw:
+        if raw.peer_closed:
+            await raw.close()
+
+
+def test_a_number_that_no_computer_can_hold_is_nobodys_business() -> None:
+    report = judge_handler(say_a_huge_number)
+    assert report.verdict is Verdict.VIOLATIONS
+    assert by_id(report)["ERR-1.members"] is Status.PASSED
 
 
 def test_an_echo_server_says_no_ready_and_nothing_can_be_tried() -> None:

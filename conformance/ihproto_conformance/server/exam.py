@@ -417,6 +417,13 @@ class Probe:
         return self.contract
 
 
+@attrs.frozen
+class _Said:
+    """A message, of which nobody knows what its members hold."""
+
+    data: Mapping[str, msgspec.Raw] = attrs.field(factory=dict)
+
+
 class Exam:
     """One run of one scenario.
 
@@ -559,8 +566,8 @@ class Exam:
 
     def _look_at_error(self, probe: Probe, heard: Heard) -> None:
         """See that an error has all its members (ERR-1)."""
-        fields = msgspec.json.decode(heard.envelope.raw).get("data", {})
-        missing = [name for name in _error_members(self.target.revision) if name not in fields]
+        said = msgspec.json.decode(heard.envelope.raw, type=_Said).data
+        missing = [name for name in _error_members(self.target.revision) if name not in said]
         self.check(ERROR_MEMBERS, not missing, f"the error has no {', '.join(missing)}", probe, heard)
 
     # -- findings -------------------------------------------------------------------------------------
