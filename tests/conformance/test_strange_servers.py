@@ -106,6 +106,21 @@ def test_a_number_that_no_computer_can_hold_is_nobodys_business() -> None:
     assert by_id(report)["ERR-1.members"] is Status.PASSED
 
 
+async def refuse_strangers_deeply(stream: ServerStream) -> None:
+    credential = stream.request.credential
+    if credential is not None and credential.value == KEY:
+        await echo(stream)
+    else:
+        await stream.refuse_raw(401, [("Content-Type", "application/json")], b"[" * 60_000)
+
+
+def test_a_refusal_that_is_nested_too_deep_is_no_json_object() -> None:
+    report = judge_handler(refuse_strangers_deeply)
+    found = by_id(report)
+    assert found["HS-10.missing"] is Status.PASSED
+    assert found["HS-10.body"] is Status.FAILED
+
+
 def test_an_echo_server_says_no_ready_and_nothing_can_be_tried() -> None:
     report = judge_handler(echo)
     assert report.verdict is Verdict.VIOLATIONS
