@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import anyio
+import attrs
 import pytest
 from anyio.abc import ByteStream
 from conformance.virtual import run_virtually
@@ -89,6 +92,28 @@ async def hang(stream: ServerStream) -> None:
 
 def by_id(report: Report) -> dict[str, Status]:
     return {result.check.id: result.status for result in report.results}
+
+
+def ready_with(**terms: Any) -> Handler:
+    async def handle(stream: ServerStream) -> None:
+        raw = await stream.accept_raw([("X-Correlation-ID", "c")])
+        data = attrs.asdict(attrs.evolve(V1.contract, **terms))
+        message = {"type": "session.ready", "timestamp": NOW, "correlation_id": "c", "data": data}
+        await raw.send_text(json.dumps(message))
+        async for _ in raw:
+            if raw.peer_closed:
+                await raw.close()
+
+    return handle
+
+
+@pytest.mark.parametrize("seconds", [0, -1])
+def test_a_timeout_that_makes_no_sense_is_not_waited_for(seconds: float) -> None:
+    report = judge_handler(ready_with(session_idle_timeout_seconds=seconds, session_max_duration_seconds=seconds))
+    found = by_id(report)
+    assert found["RDY-2.observed"] is Status.FAILED
+    for id_ in ("TMO-1.idle", "TMO-2.duration", "TMO-2.not-early"):
+        assert found[id_] is Status.UNSEEN
 
 
 async def say_a_huge_number(stream: ServerStream) -> None:
