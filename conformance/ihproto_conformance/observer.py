@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from urllib.parse import parse_qsl
@@ -178,8 +178,7 @@ class Observer:
         if self._ended:
             return None
         self._ended = True
-        other = Side.SERVER if sender is Side.CLIENT else Side.CLIENT
-        due = now - self._closed_at.get(other, now) >= _ARRIVAL
+        due = answer_due(sender, self._closed_at, now)
         seen = self.monitor.observe_lost(sender, answer_due=due) if self.monitor is not None else Observation()
         return self._note(now, sender, Lost(self._redactor.text(reason)), seen.violations)
 
@@ -246,6 +245,18 @@ def judge_acceptance(subprotocols: Sequence[str], selected: str | None, correlat
     """Judge an answer that accepts the upgrade (HS-5, HS-9); see `judge_answer`."""
     found = judge_answer(subprotocols, selected, correlation_id)
     return [Violation(finding.clause, Side.SERVER, HANDSHAKE, finding.what) for finding in found]
+
+
+def answer_due(sender: Side, closed_at: Mapping[Side, float], now: float) -> bool:
+    """Whether a side has certainly heard a close frame that it had to answer (CLS-3).
+
+    Args:
+        sender: The side.
+        closed_at: When each side sent its close frame, in seconds.
+        now: The present moment, in seconds.
+    """
+    other = Side.SERVER if sender is Side.CLIENT else Side.CLIENT
+    return now - closed_at.get(other, now) >= _ARRIVAL
 
 
 def asked_by(revision: Revision, target: str) -> SessionConfig:

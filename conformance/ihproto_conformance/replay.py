@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ihproto import Revision, SessionConfig, SessionMonitor, Side, Violation, clause
-from ihproto_conformance.observer import asked_by, judge_acceptance, judge_request
+from ihproto_conformance.observer import answer_due, asked_by, judge_acceptance, judge_request
 from ihproto_conformance.trace import (
     Begins,
     Binary,
@@ -66,6 +66,7 @@ class _Replay:
         self._subprotocols: list[str] = []
         self._told = {Side.CLIENT: 0, Side.SERVER: 0}
         self._faulted = False
+        self._closed_at: dict[Side, float] = {}
 
     def judge(self, record: Record) -> list[Violation]:
         sender = record.sender
@@ -81,12 +82,16 @@ class _Replay:
             case Binary(size, _, media):
                 return self._judge_bytes(sender, size, media, final=True)
             case Close():
+                self._closed_at.setdefault(sender, record.time)
                 return [*self._messages.observe_close(sender).violations]
             case Surplus():
                 return [*self._messages.observe_surplus(sender).violations]
             case Lost():
-                # Without a monitor it was the upgrade that came to nothing.
-                return [*self._monitor.observe_lost(sender).violations] if self._monitor is not None else []
+                if self._monitor is None:
+                    # It was the upgrade that came to nothing.
+                    return []
+                due = answer_due(sender, self._closed_at, record.time)
+                return [*self._monitor.observe_lost(sender, answer_due=due).violations]
 
     @property
     def _messages(self) -> SessionMonitor:
