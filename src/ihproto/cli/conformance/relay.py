@@ -64,7 +64,7 @@ class _Address(_AddressType):
     "folder",
     type=click.Path(exists=True, file_okay=False, writable=True, path_type=Path),
     metavar="DIR",
-    help="Write a trace of each session to this folder, as session-1.jsonl and so on.",
+    help="Write a trace of each session to this folder, as session-1.jsonl and so on, over what has that name.",
 )
 @click.option("--sessions", type=click.IntRange(1), metavar="N", help="End when so many sessions are over.")
 @click.option("--insecure", is_flag=True, help="Allow ws:// to hosts that are not local: keys travel in the open.")

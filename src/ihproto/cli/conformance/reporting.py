@@ -28,6 +28,9 @@ class _Destination(click.Path):
         path = Path(str(super().convert(value, param, ctx)))
         if not path.parent.is_dir():
             self.fail(f"there is no folder {path.parent}", param, ctx)
+        if path.is_dir():
+            # Also where there is no name at all, which click lets pass.
+            self.fail(f"{str(value)!r} is a folder", param, ctx)
         return path
 
 
