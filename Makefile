@@ -40,7 +40,7 @@ lint: $(READY) ## Check style, types and import contracts
 docs: $(READY) ## Write the generated pages of docs/
 	$(BIN)/python docs/generate.py
 
-matrix: $(READY) ## Run the conformance suite against every broken server, and write docs/matrix.md
+matrix: $(READY) ## Run the conformance suite against every broken server and client, and write docs/matrix.md
 	$(BIN)/python -m ihproto_conformance.matrix docs/matrix.md
 
 states: $(READY) ## Visit every joint state of a client, a server and the network between them (half an hour)

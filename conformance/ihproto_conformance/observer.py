@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from urllib.parse import parse_qsl
@@ -110,8 +110,7 @@ class Observer:
             credential: The form in which a credential came, None for none.
             subprotocols: What is offered, in order.
         """
-        query = target.partition("?")[2]
-        self._asked = read_query(self.revision, parse_qsl(query, keep_blank_values=True))
+        self._asked = asked_by(self.revision, target)
         self._subprotocols = subprotocols
         passed = Request(self._redactor.text(target), self._redactor.headers(headers), credential)
         return self._note(now, Side.CLIENT, passed, judge_request(passed))
@@ -127,10 +126,7 @@ class Observer:
         headers = [*event.headers]
         if event.subprotocol is not None:
             headers.append((b"sec-websocket-protocol", event.subprotocol.encode("latin-1")))
-        found = [
-            Violation(finding.clause, Side.SERVER, HANDSHAKE, finding.what)
-            for finding in judge_answer(self._subprotocols, event.subprotocol, event.correlation_id)
-        ]
+        found = judge_acceptance(self._subprotocols, event.subprotocol, event.correlation_id)
         return self._note(now, Side.SERVER, Response(101, self._redactor.headers(headers)), found)
 
     def refused(self, now: float, event: UpgradeRefused | UpgradeFailed) -> Entry:
@@ -182,8 +178,7 @@ class Observer:
         if self._ended:
             return None
         self._ended = True
-        other = Side.SERVER if sender is Side.CLIENT else Side.CLIENT
-        due = now - self._closed_at.get(other, now) >= _ARRIVAL
+        due = answer_due(sender, self._closed_at, now)
         seen = self.monitor.observe_lost(sender, answer_due=due) if self.monitor is not None else Observation()
         return self._note(now, sender, Lost(self._redactor.text(reason)), seen.violations)
 
@@ -244,6 +239,29 @@ def judge_request(request: Request) -> list[Violation]:
         return []
     what = "the upgrade request holds no credential in any of the three forms"
     return [Violation(clause("HS-2"), Side.CLIENT, HANDSHAKE, what)]
+
+
+def judge_acceptance(subprotocols: Sequence[str], selected: str | None, correlation_id: str | None) -> list[Violation]:
+    """Judge an answer that accepts the upgrade (HS-5, HS-9); see `judge_answer`."""
+    found = judge_answer(subprotocols, selected, correlation_id)
+    return [Violation(finding.clause, Side.SERVER, HANDSHAKE, finding.what) for finding in found]
+
+
+def answer_due(sender: Side, closed_at: Mapping[Side, float], now: float) -> bool:
+    """Whether a side has certainly heard a close frame that it had to answer (CLS-3).
+
+    Args:
+        sender: The side.
+        closed_at: When each side sent its close frame, in seconds.
+        now: The present moment, in seconds.
+    """
+    other = Side.SERVER if sender is Side.CLIENT else Side.CLIENT
+    return now - closed_at.get(other, now) >= _ARRIVAL
+
+
+def asked_by(revision: Revision, target: str) -> SessionConfig:
+    """What a client asks for by the query of its upgrade request (HS-13, HS-15)."""
+    return read_query(revision, parse_qsl(target.partition("?")[2], keep_blank_values=True))
 
 
 class _Binary:

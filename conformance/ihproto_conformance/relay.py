@@ -7,6 +7,7 @@ judged before it is passed on: so an answer is never judged before what it answe
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
@@ -131,7 +132,8 @@ class Relay:
         options: Options of `serve`.
 
     Attributes:
-        sessions: All sessions, in the order in which they began.
+        sessions: All sessions, in the order in which they began, with all that passed in them. Whoever keeps a relay
+            for long may take out those that are over.
 
     Raises:
         LocalProtocolError: If the URL cannot be used (HS-1).
@@ -150,6 +152,7 @@ class Relay:
         options: ServeOptions | None = None,
     ) -> None:
         self.sessions: list[RelayedSession] = []
+        self._numbers = itertools.count(1)
         self._connect: RawConnectOptions = {"close_timeout": 30.0, "send_timeout": 300.0}
         self._connect.update(connect or {})
         self._options: ServeOptions = {"close_timeout": 30.0, "send_timeout": 300.0, "on_request": _refuse_http}
@@ -196,7 +199,7 @@ class Relay:
         target = f"{path}{mark}{query}"
         revision = self._revision if self._revision is not None else _BY_PATH.get(path, V1)
         redacted = Redactor(secrets_of(request)).text(target)
-        session = RelayedSession(len(self.sessions) + 1, revision, redacted, datetime.now(UTC))
+        session = RelayedSession(next(self._numbers), revision, redacted, datetime.now(UTC))
 
         def keep(entry: Entry) -> None:
             session.entries.append(entry)

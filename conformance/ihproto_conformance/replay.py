@@ -7,12 +7,9 @@ the server chose (HS-5). The bytes of segments are not there either, but what a 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from urllib.parse import parse_qsl
 
 from ihproto import Revision, SessionConfig, SessionMonitor, Side, Violation, clause
-from ihproto.rules.config import read_query
-from ihproto.wire import judge_answer
-from ihproto_conformance.observer import HANDSHAKE, judge_request
+from ihproto_conformance.observer import answer_due, asked_by, judge_acceptance, judge_request
 from ihproto_conformance.trace import (
     Begins,
     Binary,
@@ -69,6 +66,7 @@ class _Replay:
         self._subprotocols: list[str] = []
         self._told = {Side.CLIENT: 0, Side.SERVER: 0}
         self._faulted = False
+        self._closed_at: dict[Side, float] = {}
 
     def judge(self, record: Record) -> list[Violation]:
         sender = record.sender
@@ -84,12 +82,16 @@ class _Replay:
             case Binary(size, _, media):
                 return self._judge_bytes(sender, size, media, final=True)
             case Close():
+                self._closed_at.setdefault(sender, record.time)
                 return [*self._messages.observe_close(sender).violations]
             case Surplus():
                 return [*self._messages.observe_surplus(sender).violations]
             case Lost():
-                # Without a monitor it was the upgrade that came to nothing.
-                return [*self._monitor.observe_lost(sender).violations] if self._monitor is not None else []
+                if self._monitor is None:
+                    # It was the upgrade that came to nothing.
+                    return []
+                due = answer_due(sender, self._closed_at, record.time)
+                return [*self._monitor.observe_lost(sender, answer_due=due).violations]
 
     @property
     def _messages(self) -> SessionMonitor:
@@ -98,8 +100,7 @@ class _Replay:
         return self._monitor
 
     def _judge_request(self, request: Request) -> list[Violation]:
-        query = request.target.partition("?")[2]
-        self._asked = read_query(self._revision, parse_qsl(query, keep_blank_values=True))
+        self._asked = asked_by(self._revision, request.target)
         offered = next((value for name, value in request.headers if name == "sec-websocket-protocol"), "")
         self._subprotocols = [value for item in offered.split(",") if (value := item.strip())]
         return judge_request(request)
@@ -109,8 +110,7 @@ class _Replay:
             return []
         correlation_id = response.header("x-correlation-id")
         self._monitor = SessionMonitor(revision=self._revision, correlation_id=correlation_id, asked=self._asked)
-        found = judge_answer(self._subprotocols, response.header("sec-websocket-protocol"), correlation_id)
-        return [Violation(finding.clause, Side.SERVER, HANDSHAKE, finding.what) for finding in found]
+        return judge_acceptance(self._subprotocols, response.header("sec-websocket-protocol"), correlation_id)
 
     def _judge_bytes(self, sender: Side, size: int, media: Media | None, *, final: bool) -> list[Violation]:
         more = size - self._told[sender]

@@ -41,6 +41,8 @@ REDACTED = "[redacted]"
 _VERSION = 1
 #: So much of a credential tells that it is one, in characters: longer than what all keys have in common.
 _TELLING = 12
+#: The shortest credential that is taken out of texts, in characters.
+_LEAST = 5
 
 
 class TraceError(Exception):
@@ -303,7 +305,8 @@ class Redactor:
     """Takes credentials out of what is kept, also as URLs and JSON write them, and the beginnings of those cut off.
 
     Args:
-        secrets: The credentials; empty ones are passed over.
+        secrets: The credentials; those of fewer than 5 characters are passed over: they can be guessed, and texts would
+            fall to pieces without them.
     """
 
     def __init__(self, secrets: Collection[str]) -> None:
@@ -339,7 +342,7 @@ class Redactor:
 
     def add(self, secrets: Collection[str]) -> None:
         """Learn of more credentials."""
-        written = {form for secret in filter(None, secrets) for form in _forms(secret)}
+        written = {form for secret in secrets if len(secret) >= _LEAST for form in _forms(secret)}
         # The longest first: one may be the beginning of another.
         self._secrets = sorted({*self._secrets, *written}, key=lambda secret: (-len(secret), secret))
 

@@ -5,8 +5,10 @@ A `Watcher` takes the events of `ihproto.wire` as they pass, from a relay or fro
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import TypeAlias
+from urllib.parse import unquote_plus
 
 from ihproto import (
     ExpectedMedia,
@@ -22,6 +24,9 @@ from ihproto.wire import PAIR_MARK, Tapped, UpgradeAccepted, UpgradeFailed, Upgr
 from ihproto_conformance.observer import Observer
 from ihproto_conformance.trace import Redactor
 from ihproto_conformance.verdict import Entry
+
+#: What is in the names of headers and parameters that hold a credential.
+_TELLTALE = re.compile("key|token|auth|secret|passw|credential", re.IGNORECASE)
 
 MakeScanner: TypeAlias = Callable[[SessionReady], SegmentScanner]
 
@@ -73,15 +78,10 @@ class Watcher:
     def _take_request(self, event: UpgradeRequested, now: float) -> None:
         credential = event.credential
         self.redactor.add(secrets_of(event))
-        headers = [*event.headers]
-        if event.authorization is not None:
-            headers.append((b"authorization", event.authorization.encode("latin-1")))
-        if event.subprotocols:
-            headers.append((b"sec-websocket-protocol", ", ".join(event.subprotocols).encode("latin-1")))
         self.observer.request(
             now,
             event.target,
-            headers,
+            all_headers(event),
             credential=credential.form.value if credential is not None else None,
             subprotocols=event.subprotocols,
         )
@@ -92,13 +92,35 @@ class Watcher:
         return contract if contract is not None else self.observer.revision.contract
 
 
+def all_headers(request: UpgradeRequested) -> list[tuple[bytes, bytes]]:
+    """The headers of an upgrade request, with those that it holds apart because there may be a credential in them."""
+    headers = [*request.headers]
+    if request.authorization is not None:
+        headers.append((b"authorization", request.authorization.encode("latin-1")))
+    if request.subprotocols:
+        headers.append((b"sec-websocket-protocol", ", ".join(request.subprotocols).encode("latin-1")))
+    return headers
+
+
 def secrets_of(request: UpgradeRequested) -> set[str]:
-    """All that may be a credential in an upgrade request, be it in its place or not (HS-2, HS-3, HS-4)."""
-    secrets = {value for value in request.subprotocols if value != PAIR_MARK}
+    """All that may be a credential in an upgrade request, be it in its place or not (HS-2, HS-3, HS-4).
+
+    Where a client has put one that nobody wants it, the name tells: `X-API-Key`, or `?access_token=`.
+    """
+    query = request.target.partition("?")[2]
+    named = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in request.headers]
+    named += [(name, value) for name, _, value in (part.partition("=") for part in query.split("&"))]
+    secrets = {form for name, value in named if _names_secret(name) for form in (value, unquote_plus(value))}
+    secrets |= {value for value in request.subprotocols if value != PAIR_MARK}
     if request.authorization is not None:
         scheme, _, rest = request.authorization.partition(" ")
         secrets.add(rest.strip() or scheme)
     return secrets
+
+
+def _names_secret(name: str) -> bool:
+    # The handshake's own key is none.
+    return not name.startswith("sec-websocket-") and _TELLTALE.search(name) is not None
 
 
 class _ContractScanner:

@@ -10,6 +10,7 @@ In a test::
 On the command line: `ihproto mock`.
 """
 
+from ihproto_mock.background import BackgroundMockServer
 from ihproto_mock.credentials import CredentialStore
 from ihproto_mock.keys import DEFAULT_KEY, DEFAULT_KEY_ID, DEFAULT_KEY_SECRET, KeyPair
 from ihproto_mock.log import LogEntry
@@ -21,6 +22,7 @@ __all__ = [
     "DEFAULT_KEY",
     "DEFAULT_KEY_ID",
     "DEFAULT_KEY_SECRET",
+    "BackgroundMockServer",
     "CredentialStore",
     "KeyPair",
     "LogEntry",

@@ -7,8 +7,6 @@ from contextlib import ExitStack
 from types import TracebackType
 from typing import Any, Self
 
-from anyio.from_thread import start_blocking_portal
-
 from ihproto import Revision
 from ihproto_mock.log import LogEntry
 from ihproto_mock.server import MockServer
@@ -51,6 +49,9 @@ class BackgroundMockServer:
         """
         if self._mock is not None:
             raise RuntimeError("the server is listening already; restart it, or make another one")
+        # Here, because `ihproto mock` has no use for it.
+        from anyio.from_thread import start_blocking_portal
+
         tell: Callable[[LogEntry], None] | None = self._options.get("log")
 
         def log(entry: LogEntry) -> None:

@@ -103,8 +103,7 @@ class _Transport:
         return anyio.CancelScope(deadline=deadline)
 
     def lock(self) -> anyio.Lock:
-        # Uncontended it is taken at once: whatever is done with it waits by itself.
-        return anyio.Lock(fast_acquire=True)
+        return anyio.Lock()
 
     async def receive(self) -> bytes:
         try:
@@ -201,8 +200,7 @@ class _Library:
         return anyio.current_time()
 
     def lock(self) -> anyio.Lock:
-        # Uncontended it is taken at once: whatever is done with it waits by itself.
-        return anyio.Lock(fast_acquire=True)
+        return anyio.Lock()
 
     async def sleep(self, seconds: float) -> None:
         await anyio.sleep(seconds)

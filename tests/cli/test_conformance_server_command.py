@@ -135,6 +135,8 @@ def test_a_budget_that_does_not_suffice_is_said_before_anything_is_sent() -> Non
         (("--include", "XYZ-*"), "nothing is left to check"),
         (("--unscoped-key-env", "IHPROTO_NOT_SET"), "IHPROTO_NOT_SET holds nothing"),
         (("--revision", "v3"), "v3"),
+        (("--report-json", "nowhere/report.json"), "there is no folder nowhere"),
+        (("--report-html", ""), "'' is a folder"),
     ],
 )
 def test_wrong_usage_is_said(words: tuple[str, ...], what: str) -> None:

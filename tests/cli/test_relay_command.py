@@ -29,9 +29,9 @@ class RunningRelay:
             text=True,
         )
         assert self.process.stdout is not None
-        first = self.process.stdout.readline()
-        assert first.startswith("relaying ws://"), self.process.communicate()
-        self.url = first.split()[1]
+        self.greeting = self.process.stdout.readline()
+        assert self.greeting.startswith("relaying ws://"), self.process.communicate()
+        self.url = self.greeting.split()[1]
         assert self.url in self.process.stdout.readline()
 
     def ended(self) -> tuple[int, str, str]:
@@ -125,11 +125,12 @@ def test_what_a_server_breaks_is_named_live_and_the_exit_code_is_1(
 def test_a_relay_to_which_nobody_came_could_not_judge(
     start_relay: Callable[..., RunningRelay], number: signal.Signals
 ) -> None:
-    relay = start_relay("ws://127.0.0.1:1")
+    relay = start_relay("ws://127.0.0.1:1?api_key=ih_live_hidden")
     relay.process.send_signal(number)
     code, stdout, stderr = relay.ended()
     assert (code, stderr) == (2, "")
     assert "no client came" in stdout
+    assert "ih_live_hidden" not in relay.greeting + stdout
 
 
 def test_a_server_that_accepts_nobody_could_not_be_judged(

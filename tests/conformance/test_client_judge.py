@@ -215,6 +215,7 @@ def test_a_client_that_cannot_be_started_is_not_judged() -> None:
 
     report, _ = judge(missing, "plain")
     assert report.unjudged == "the client could not be started: clinet: No such file or directory"
+    assert report.results == ()
 
 
 def test_what_came_instead_of_an_upgrade_request_is_told() -> None:

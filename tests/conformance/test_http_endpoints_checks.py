@@ -16,7 +16,7 @@ import trustme
 
 from ihproto import REVISIONS, V1, V1_WINDOW, V2, Revision
 from ihproto.anyio import ConnectError, HttpExchange, ServerStream
-from ihproto.tokens import STREAM_SCOPE, ClientToken, ClientTokenRequest
+from ihproto.tokens import STREAM_SCOPE, UPLOAD_SCOPE, ClientToken, ClientTokenRequest
 from ihproto.wire import HttpError
 from ihproto.wire.exchange import Exchange
 from ihproto_conformance import samples
@@ -70,6 +70,24 @@ def test_the_mock_server_keeps_everything(revision: Revision) -> None:
     judged = [result for result in report.results if result.status is Status.PASSED]
     assert len(judged) >= 5
     assert DEFAULT_KEY_SECRET not in repr(report) + repr(report.sessions)
+
+
+def test_the_endpoints_can_be_tried_with_another_key_than_the_stream() -> None:
+    def tried(api_key: str | None) -> Report:
+        async def body() -> Report:
+            keys = {"ih_live_stream": [STREAM_SCOPE], "ih_live_upload": [UPLOAD_SCOPE, STREAM_SCOPE]}
+            async with MockServer(keys=keys) as mock:
+                target = ServerUnderTest(
+                    mock.url, V1, "ih_live_stream", media=samples.recording(), http=True, api_key=api_key
+                )
+                return await judge_server(target, Selection(full=True, include=("upload",)), version="0")
+
+        return anyio.run(body)
+
+    assert "UPL-1.analysed" in broken(tried(None))
+    report = tried("ih_live_upload")
+    assert broken(report) == set()
+    assert "ih_live_upload" not in repr(report) + repr(report.sessions)
 
 
 def test_nothing_of_it_is_tried_without_being_asked_for() -> None:

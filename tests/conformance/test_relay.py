@@ -737,6 +737,56 @@ def test_a_credential_is_nowhere_in_what_is_kept_even_if_the_server_repeats_it(f
     run(body)
 
 
+def test_a_credential_in_a_wrong_place_is_none_that_may_be_kept() -> None:
+    parameter, header = KEY, KEY[::-1]
+
+    async def handle(stream: ServerStream) -> None:
+        raw = await stream.accept_raw([("X-Correlation-ID", CORRELATION_ID)])
+        await raw.send_text(f"I know {parameter} and {header}")
+        await raw.close()
+
+    async def body() -> None:
+        async with (
+            serve(handle) as server,
+            relay_to(server) as relay,
+            connect_raw(
+                f"{relay.url}/v1/stream/analyze?include[]=x&api_key={parameter}", headers=[("X-Auth", header)]
+            ) as client,
+        ):
+            async for event in client:
+                if isinstance(event, RawClose):
+                    await client.close()
+        (session,) = relay.sessions
+        assert blamed(session.entries)[0] == (Side.CLIENT, "HS-2")
+        kept = b"\n".join(session.trace().encode()).decode() + repr(session) + repr(session.entries)
+        assert parameter not in kept
+        assert header not in kept
+        assert session.target == "/v1/stream/analyze?include[]=x&api_key=[redacted]"
+
+    run(body)
+
+
+def test_sessions_that_are_over_can_be_taken_out() -> None:
+    async def script(stream: RawStream) -> None:
+        await stream.close()
+        await everything(stream)
+
+    async def body() -> None:
+        over = Ended()
+        async with upstream(script) as server, relay_to(server, on_end=over) as relay:
+            for count in (1, 2):
+                async with connect_raw(relay.url, credential=CREDENTIAL) as client:
+                    async for event in client:
+                        if isinstance(event, RawClose):
+                            await client.close()
+                await over.wait(count)
+                (session,) = relay.sessions
+                assert session.number == count
+                relay.sessions.clear()
+
+    run(body)
+
+
 def test_sessions_at_the_same_time_are_kept_apart() -> None:
     async def script(stream: RawStream) -> None:
         async for event in stream:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import anyio
+import attrs
 import pytest
 from anyio.abc import ByteStream
 from conformance.virtual import run_virtually
@@ -14,6 +17,7 @@ from ihproto.anyio import ConnectError, ServerStream, serve
 from ihproto.wire import RawBytes, RawText
 from ihproto_conformance import samples
 from ihproto_conformance.memory import MemoryListener
+from ihproto_conformance.reports import encode_json
 from ihproto_conformance.server import Cost, Selection, ServerUnderTest, judge_server, plan
 from ihproto_conformance.verdict import Report, Status, Verdict
 from ihproto_mock import MockServer
@@ -21,6 +25,7 @@ from ihproto_mock import MockServer
 Handler = Callable[[ServerStream], Awaitable[None]]
 PATIENCE = 10.0
 KEY = "ih_live_not-to-be-seen"
+NOW = "2026-01-01T00:00:00Z"
 
 
 async def judge(dial: Callable[[], Awaitable[ByteStream]], key: str = KEY) -> Report:
@@ -89,6 +94,58 @@ def by_id(report: Report) -> dict[str, Status]:
     return {result.check.id: result.status for result in report.results}
 
 
+def ready_with(**terms: Any) -> Handler:
+    async def handle(stream: ServerStream) -> None:
+        raw = await stream.accept_raw([("X-Correlation-ID", "c")])
+        data = attrs.asdict(attrs.evolve(V1.contract, **terms))
+        message = {"type": "session.ready", "timestamp": NOW, "correlation_id": "c", "data": data}
+        await raw.send_text(json.dumps(message))
+        async for _ in raw:
+            if raw.peer_closed:
+                await raw.close()
+
+    return handle
+
+
+@pytest.mark.parametrize("seconds", [0, -1])
+def test_a_timeout_that_makes_no_sense_is_not_waited_for(seconds: float) -> None:
+    report = judge_handler(ready_with(session_idle_timeout_seconds=seconds, session_max_duration_seconds=seconds))
+    found = by_id(report)
+    assert found["RDY-2.observed"] is Status.FAILED
+    for id_ in ("TMO-1.idle", "TMO-2.duration", "TMO-2.not-early"):
+        assert found[id_] is Status.UNSEEN
+
+
+async def say_a_huge_number(stream: ServerStream) -> None:
+    raw = await stream.accept_raw([("X-Correlation-ID", "c")])
+    data = '{"code": "ih1001", "message": "m", "link": null, "segment": null, "retry_after": 1e999}'
+    await raw.send_text(f'{{"type": "error", "timestamp": "{NOW}", "correlation_id": "c", "data": {data}}}')
+    async for _ in raw:
+        if raw.peer_closed:
+            await raw.close()
+
+
+def test_a_number_that_no_computer_can_hold_is_nobodys_business() -> None:
+    report = judge_handler(say_a_huge_number)
+    assert report.verdict is Verdict.VIOLATIONS
+    assert by_id(report)["ERR-1.members"] is Status.PASSED
+
+
+async def refuse_strangers_deeply(stream: ServerStream) -> None:
+    credential = stream.request.credential
+    if credential is not None and credential.value == KEY:
+        await echo(stream)
+    else:
+        await stream.refuse_raw(401, [("Content-Type", "application/json")], b"[" * 60_000)
+
+
+def test_a_refusal_that_is_nested_too_deep_is_no_json_object() -> None:
+    report = judge_handler(refuse_strangers_deeply)
+    found = by_id(report)
+    assert found["HS-10.missing"] is Status.PASSED
+    assert found["HS-10.body"] is Status.FAILED
+
+
 def test_an_echo_server_says_no_ready_and_nothing_can_be_tried() -> None:
     report = judge_handler(echo)
     assert report.verdict is Verdict.VIOLATIONS
@@ -125,6 +182,14 @@ def test_a_server_without_a_websocket_cannot_be_judged(answer: bytes, what: str)
     assert report.verdict is Verdict.UNJUDGED
     assert report.unjudged is not None
     assert what in report.unjudged
+
+
+def test_a_refusal_that_repeats_the_key_does_not_get_it_into_the_report() -> None:
+    body = f'{{"error_id": "ih2001", "correlation_id": "c", "message": "{KEY} is unknown", "link": "l"}}'.encode()
+    head = b"HTTP/1.1 401 Unauthorized\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body)
+    report = judge_bytes(head + body)
+    assert "[redacted] is unknown" in str(report.unjudged)
+    assert KEY.encode() not in encode_json(report)
 
 
 def test_a_server_that_never_answers_the_upgrade_cannot_be_judged() -> None:

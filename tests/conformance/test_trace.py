@@ -193,6 +193,12 @@ def test_credentials_are_taken_out_wherever_they_stand() -> None:
     assert redactor.text("") == ""
 
 
+def test_what_is_too_short_to_be_a_secret_stays_where_it_stands() -> None:
+    said = '{"type":"session.ready"}'
+    assert Redactor(["e", "type"]).text(said) == said
+    assert Redactor(["ready"]).text(said) == f'{{"type":"session.{REDACTED}"}}'
+
+
 def test_a_credential_may_begin_like_another() -> None:
     assert Redactor([KEY, KEY + "more"]).text(f"{KEY}more {KEY}") == f"{REDACTED} {REDACTED}"
 

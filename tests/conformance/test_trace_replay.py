@@ -76,10 +76,11 @@ def accepted(correlation_id: str | None = CORRELATION_ID, subprotocol: str | Non
     return UpgradeAccepted(correlation_id, subprotocol, headers)
 
 
-def watched(revision: Revision, *passed: tuple[Side, Any]) -> Watcher:
+def watched(revision: Revision, *passed: tuple[Side, Any], pace: float = 0.1) -> Watcher:
+    """Watch what passes, with so many seconds between two things."""
     watcher = Watcher(revision, 0.0, make_scanner=_Scanner)
     for index, (side, event) in enumerate(passed):
-        watcher(side, event, index / 10)
+        watcher(side, event, index * pace)
     return watcher
 
 
@@ -135,15 +136,17 @@ ENDS = st.sampled_from([RawClose(1000), RawSurplus(3), RawLost("gone")])
     passed=st.lists(st.one_of(events_of(Side.CLIENT), events_of(Side.SERVER)), max_size=20),
     ends=st.lists(st.tuples(st.sampled_from(list(Side)), ENDS), max_size=4),
     late=st.lists(st.one_of(events_of(Side.CLIENT), events_of(Side.SERVER)), max_size=4),
+    pace=st.sampled_from([0.1, 3.0]),
 )
 def test_whatever_passes_is_judged_alike_when_it_is_read_again(
     revision: Revision,
     passed: list[tuple[Side, RawEvent]],
     ends: list[tuple[Side, RawEvent]],
     late: list[tuple[Side, RawEvent]],
+    pace: float,
 ) -> None:
     upgrade = [(Side.CLIENT, request()), (Side.SERVER, accepted())]
-    watcher = watched(revision, *upgrade, *passed, *ends, *late)
+    watcher = watched(revision, *upgrade, *passed, *ends, *late, pace=pace)
     assert again(watcher) == found_in(watcher.observer.entries)
 
 
@@ -189,6 +192,15 @@ def test_what_the_url_asks_for_is_taken_from_the_trace() -> None:
     assert found == found_in(watcher.observer.entries)
 
 
+def test_a_close_frame_that_was_not_answered_in_time_shows_in_the_trace() -> None:
+    opening = [(Side.CLIENT, request()), (Side.SERVER, accepted()), (Side.SERVER, RawText(ready()))]
+    end = [(Side.CLIENT, RawClose(1000)), (Side.SERVER, RawLost("gone"))]
+    watcher = watched(V1, *opening, *end, pace=6.0)
+    found = again(watcher)
+    assert [violation.clause.id for violations in found for violation in violations] == ["CLS-3"]
+    assert found == found_in(watcher.observer.entries)
+
+
 def test_a_trace_may_begin_after_the_upgrade() -> None:
     records = [Record(0.0, Side.SERVER, Text(text)) for text in (ready(), signal_ended())]
     log = judge_trace(Trace(V1, tuple(records)))
@@ -204,7 +216,7 @@ def test_the_media_is_what_was_recorded() -> None:
 def test_a_message_that_shrinks_is_said() -> None:
     lines = [
         {"ihproto_trace": 1, "revision": "v1"},
-        {"time": 0.0, "from": "client", "begins": {"kind": "binary", "size": 9}},
+        {"time": 0.0, "from": "client", "begins": {"size": 9}},
         {"time": 0.0, "from": "client", "binary": {"size": 3, "sha256": ""}},
     ]
     trace = decode_trace([json.dumps(line).encode() for line in lines])

@@ -10,8 +10,7 @@ from websockets.sync.client import connect
 
 from ihproto import V2
 from ihproto.anyio import ConnectError
-from ihproto_mock import LogEntry, ScenarioError
-from ihproto_mock.background import BackgroundMockServer
+from ihproto_mock import BackgroundMockServer, LogEntry, ScenarioError
 
 
 def opening(url: str, key: str) -> str:

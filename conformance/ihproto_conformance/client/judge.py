@@ -23,7 +23,7 @@ from ihproto_conformance.observer import Observer
 from ihproto_conformance.passive import passive_results
 from ihproto_conformance.trace import Redactor
 from ihproto_conformance.verdict import Evidence, Report, Result, SessionLog, Subject, merge
-from ihproto_conformance.watcher import secrets_of
+from ihproto_conformance.watcher import all_headers, secrets_of
 
 #: How long a client may take for one scenario, in seconds.
 TIMEOUT = 60.0
@@ -100,7 +100,7 @@ class _Host:
         observer.request(
             began,
             request.target,
-            _all_headers(request),
+            all_headers(request),
             credential=_form(request),
             subprotocols=request.subprotocols,
         )
@@ -150,15 +150,6 @@ def _form(request: UpgradeRequested) -> str | None:
     if request.credential is not None:
         return request.credential.form.value
     return "subprotocol" if request.subprotocols else None
-
-
-def _all_headers(request: UpgradeRequested) -> list[tuple[bytes, bytes]]:
-    headers = list(request.headers)
-    if request.authorization is not None:
-        headers.append((b"authorization", request.authorization.encode("latin-1")))
-    if request.subprotocols:
-        headers.append((b"sec-websocket-protocol", ", ".join(request.subprotocols).encode("latin-1")))
-    return headers
 
 
 async def run_scenario(
@@ -262,6 +253,8 @@ async def judge_client(
         results = tuple(_renumbered(question.ask(run), len(sessions)) for question in scenario.asks(choice.revision))
         sessions += _logs(scenario, run, len(sessions))
         played.append(ScenarioRun(scenario, run, results))
+    unjudged = _unjudged([each.run for each in played])
+    found = [*(result for each in played for result in each.results), *_watched(choice.revision, sessions)]
     report = Report(
         subject=Subject.CLIENT,
         kind="client",
@@ -271,14 +264,9 @@ async def judge_client(
         started_at=started_at,
         seconds=anyio.current_time() - began,
         version=__version__,
-        results=_merged(
-            [
-                *(result for each in played for result in each.results),
-                *_watched(choice.revision, sessions),
-            ]
-        ),
+        results=_merged(found) if unjudged is None else (),
         sessions=tuple(sessions),
-        unjudged=_unjudged([each.run for each in played]),
+        unjudged=unjudged,
     )
     return report, tuple(played)
 

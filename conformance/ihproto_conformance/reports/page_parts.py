@@ -59,8 +59,6 @@ def _duration(seconds: float) -> str:
 
 def notices(report: Report) -> Iterator[Element]:
     """What has to be known before anything else."""
-    if report.unjudged is not None:
-        yield element("p", element("strong", "Could not judge: "), report.unjudged, class_="notice warning")
     if report.stale:
         names = ", ".join(report.stale)
         text = f"{names}. What is expected to fail and passes has to come off the list."

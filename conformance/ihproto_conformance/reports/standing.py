@@ -59,7 +59,9 @@ def tally(results: Iterable[Result]) -> Counter[Standing]:
 
 
 def outcome(report: Report) -> str:
-    """What a report comes to, in a line: the numbers that the verdict rests on."""
+    """What a report comes to, in a line: the numbers that the verdict rests on, or why there are none."""
+    if report.unjudged is not None:
+        return report.unjudged
     counts = tally(report.results)
     parts = [
         plural(counts[Standing.FAILURE], "failure"),

@@ -39,7 +39,9 @@ def render(report: Report, console: Console, *, verbose: bool) -> None:
     """Print a report."""
     sessions = {session.number: session for session in report.sessions}
     limits = _VERBOSE if verbose else _BRIEF
-    console.print(Text(f"{printable(report.target)}, {report.revision}, {printable(report.suite)}", "bold"))
+    # A relay to which nobody came has spoken no revision.
+    about = filter(None, (report.target, report.revision, report.suite))
+    console.print(Text(printable(", ".join(about)), "bold"))
     if report.results:
         console.print(_families(report))
     for standing in (Standing.FAILURE, Standing.WARNING, Standing.INFORMATION, Standing.EXPECTED):
@@ -55,12 +57,10 @@ def render(report: Report, console: Console, *, verbose: bool) -> None:
                 _line(console, f"✓ {result.check.id}", result.check.title, "green")
     for status in (Status.UNSEEN, Status.NOT_APPLICABLE, Status.NOT_ASKED):
         _names(console, status, [result for result in report.results if result.status is status], reasons=verbose)
-    if report.unjudged is not None:
-        console.print(Text(f"Could not judge: {printable(report.unjudged)}", "yellow"))
     usage = f"{plural(len(report.sessions), 'session')}, {report.media_seconds:.1f} s of media, {report.seconds:.1f} s"
     console.print(Text(usage, "dim"))
     verdict = Text(f"{VERDICT_SYMBOLS[report.verdict]} {report.verdict.value}", _VERDICT_STYLES[report.verdict])
-    console.print(verdict.append(f": {outcome(report)}", "not bold"), soft_wrap=True)
+    console.print(verdict.append(f": {printable(outcome(report))}", "not bold"), soft_wrap=True)
 
 
 def _families(report: Report) -> Table:

@@ -161,12 +161,7 @@ async def _answer(exam: Exam, probe: Probe, check: Check) -> Heard:
     Raises:
         Missing: If there is none.
     """
-    answer = await probe.wait(
-        lambda envelope: (
-            isinstance(envelope.message, SessionUpdated)
-            or (isinstance(envelope.message, Error) and envelope.message.segment is None)
-        )
-    )
+    answer = await probe.wait_answer()
     if answer is not None:
         return answer
     if probe.ended is not None:

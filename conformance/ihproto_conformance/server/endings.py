@@ -6,7 +6,7 @@ import math
 
 import anyio
 
-from ihproto import Error, SessionClosing, SessionEnded
+from ihproto import Error, SessionClosing, SessionEnded, SessionReady
 from ihproto_conformance import samples
 from ihproto_conformance.server.exam import Exam, Heard, Missing, Probe
 from ihproto_conformance.server.scenario import scenario
@@ -71,6 +71,8 @@ IDLE_EARLY = Check("TMO-1.not-early", "A message starts the idle timeout afresh,
 DURATION = Check("TMO-2.duration", "A session that lasts too long ends with ih6004 and a close")
 DURATION_EARLY = Check("TMO-2.not-early", "It does not end before session_max_duration_seconds")
 
+#: The terms of the contract that are about time.
+_IDLE, _DURATION = "session_idle_timeout_seconds", "session_max_duration_seconds"
 #: How much a timeout may come early or late, in seconds.
 _SLACK = 2.0
 
@@ -88,7 +90,7 @@ async def idle(exam: Exam) -> None:
         limit = contract.session_idle_timeout_seconds
         # A message in between must start the count afresh.
         wait = limit * 1.5
-        if not _asked(exam, wait, (IDLE, IDLE_EARLY), "session_idle_timeout_seconds"):
+        if not _asked(exam, wait, (IDLE, IDLE_EARLY), contract, _IDLE):
             return
         await anyio.sleep(limit / 2)
         spoke = anyio.current_time()
@@ -109,7 +111,7 @@ async def duration(exam: Exam) -> None:
     async with exam.open("a session that lasts") as probe:
         contract = await probe.ready()
         limit = contract.session_max_duration_seconds
-        if not _asked(exam, limit, (DURATION, DURATION_EARLY, IDLE_EARLY), "session_max_duration_seconds"):
+        if not _asked(exam, limit, (DURATION, DURATION_EARLY, IDLE_EARLY), contract, _DURATION, _IDLE):
             return
         failure: Missing | None = None
         async with anyio.create_task_group() as tasks:
@@ -145,11 +147,17 @@ async def _lasts(exam: Exam, probe: Probe, limit: float, began: float) -> None:
     await _judge(exam, probe, error, limit, began, "ih6004", DURATION, DURATION_EARLY)
 
 
-def _asked(exam: Exam, seconds: float, checks: tuple[Check, ...], name: str) -> bool:
-    if seconds <= exam.target.longest_wait:
+def _asked(exam: Exam, seconds: float, checks: tuple[Check, ...], contract: SessionReady, *names: str) -> bool:
+    """Whether to wait for a timeout, which the first of these terms is about; the others matter, too."""
+    senseless = next((name for name in names if getattr(contract, name) <= 0), None)
+    if senseless is None and seconds <= exam.target.longest_wait:
         return True
     for check in checks:
-        exam.not_asked(check, f"it takes {seconds:g} s ({name}): --longest-wait {seconds:.0f}")
+        if senseless is not None:
+            # Whether a contract may say so is judged elsewhere (RDY-2).
+            exam.unseen(check, f"{senseless} is {getattr(contract, senseless):g}")
+        else:
+            exam.not_asked(check, f"it takes {seconds:g} s ({names[0]}): --longest-wait {seconds:.0f}")
     return False
 
 

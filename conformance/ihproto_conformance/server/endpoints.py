@@ -191,7 +191,7 @@ async def _opens(exam: Exam, check: Check, credential: str) -> None:
 )
 async def client_token(exam: Exam, api: Api) -> None:
     """Try AUT-2."""
-    key = exam.target.key
+    key = exam.target.http_key
     foreign = api.create_client_token(ClientTokenRequest(_INVALID))
     await _refused(exam, FOREIGN_KEY, "an API key that is not valid", foreign, 401, 403)
     token = await _granted(exam, ISSUED, "the API key", api.create_client_token(ClientTokenRequest(key)))
@@ -227,7 +227,7 @@ async def _use(exam: Exam, api: Api, token: ClientToken) -> None:
                     exam.check(ONE_AT_A_TIME, ended is not None, "it opened a second session", other)
             except NotAccepted:
                 exam.passed(ONE_AT_A_TIME)
-            await api.revoke_client_token(exam.target.key, token.access_token)
+            await api.revoke_client_token(exam.target.http_key, token.access_token)
             await probe.segment(samples.clip())
             ended = await probe.wait_ended()
             exam.check(REVOKED, ended is not None, "the session goes on after the token was revoked", probe, ended)
@@ -269,35 +269,35 @@ async def upload(exam: Exam, api: Api) -> None:
     """Try UPL-1."""
     clip = samples.clip()
     exam.spend(clip.seconds)
-    result = await _granted(exam, ANALYSED, "a file", api.upload(exam.target.key, clip.data))
+    result = await _granted(exam, ANALYSED, "a file", api.upload(exam.target.http_key, clip.data))
     if result is not None:
         exam.passed(ANALYSED)
         exam.check(SECTIONS, result.conversation_quality is None, "conversation quality came without being asked for")
     exam.spend(clip.seconds)
     both = (INCLUDE_OVERALL, INCLUDE_TIMELINE)
     scored = await _granted(
-        exam, SECTIONS, "a file with both sections", api.upload(exam.target.key, clip.data, include=both)
+        exam, SECTIONS, "a file with both sections", api.upload(exam.target.http_key, clip.data, include=both)
     )
     if scored is not None:
         quality = scored.conversation_quality
         whole = quality is not None and quality.overall is not None and quality.timeline is not None
         exam.check(SECTIONS, whole, "a section that was asked for is missing")
     exam.spend(clip.seconds)
-    answer = await upload_plainly(exam.target, UPLOAD_PATH, clip, exam.target.key)
+    answer = await upload_plainly(exam.target, UPLOAD_PATH, clip, exam.target.http_key)
     if answer.status == 200:
         exam.check(ANSWER_ID, bool(answer.correlation_id), "the answer has no X-Correlation-ID header")
     else:
         exam.unseen(ANSWER_ID, f"a file was answered with HTTP {answer.status}")
     short = samples.short()
     exam.spend(short.seconds)
-    await _refused(exam, TOO_SHORT, short.name, api.upload(exam.target.key, short.data), 400, 422)
+    await _refused(exam, TOO_SHORT, short.name, api.upload(exam.target.http_key, short.data), 400, 422)
     anonymous = await upload_plainly(exam.target, UPLOAD_PATH, clip, None)
     what = f"an upload without a credential was answered with HTTP {anonymous.status}"
     exam.check(NO_CREDENTIAL, anonymous.status == 401, what)
     small = Sample("a file of 5,000 bytes", clip.data[:5000], 0.0)
-    await _refused(exam, TOO_SMALL, small.name, api.upload(exam.target.key, small.data), 400, 413, 415, 422)
+    await _refused(exam, TOO_SMALL, small.name, api.upload(exam.target.http_key, small.data), 400, 413, 415, 422)
     other = samples.no_container()
-    await _refused(exam, NO_VIDEO_FILE, other.name, api.upload(exam.target.key, other.data), 400, 415, 422)
+    await _refused(exam, NO_VIDEO_FILE, other.name, api.upload(exam.target.http_key, other.data), 400, 415, 422)
     await _look_at_refusal(exam, api.upload(_INVALID, clip.data))
 
 
@@ -326,7 +326,7 @@ async def _look_at_refusal(exam: Exam, request: Awaitable[object]) -> None:
 )
 async def upload_job(exam: Exam, api: Api) -> None:
     """Try UPL-2."""
-    key, clip = exam.target.key, samples.clip()
+    key, clip = exam.target.http_key, samples.clip()
     await _look_at_refusal(exam, api.get_job(_INVALID, "ihproto-conformance-no-such-job"))
     missing = api.get_job(key, "ihproto-conformance-no-such-job")
     await _refused(exam, UNKNOWN_JOB, "a job that does not exist", missing, 404)
@@ -364,7 +364,7 @@ async def _follow(exam: Exam, api: Api, job: UploadJob) -> None:
         with anyio.fail_after(patience):
             while not job.finished:
                 await anyio.sleep(_PAUSE)
-                job = await api.get_job(exam.target.key, job.job_id)
+                job = await api.get_job(exam.target.http_key, job.job_id)
                 statuses.append(job.status)
     except TimeoutError:
         exam.failed(FINISHED, f"the job is still {job.status[:40]!r} after {patience:g} s")

@@ -28,6 +28,7 @@ from ihproto import (
     Revision,
     SegmentPolicy,
     SessionReady,
+    SessionUpdated,
     Side,
 )
 from ihproto.anyio import RawStream, StreamError, UpgradeError, connect_raw
@@ -81,6 +82,7 @@ class ServerUnderTest:
         unscoped_key: A valid credential without the scope (HS-11), None for none.
         bound_token: A client token that is bound to origins, not to `https://ihproto.invalid` (HS-14), None for none.
         http: Whether the HTTP endpoints beside the stream are to be judged as well (AUT, UPL).
+        api_key: An API key for those endpoints, None where `key` is one.
         key_pair: A key pair that can be exchanged for tokens (AUT-1), None for none.
         patience: How long an answer may take, in seconds.
         longest_wait: Timeouts of the contract up to this are waited for, in seconds (TMO-1, TMO-2).
@@ -97,6 +99,7 @@ class ServerUnderTest:
     unscoped_key: str | None = attrs.field(default=None, repr=False)
     bound_token: str | None = attrs.field(default=None, repr=False)
     http: bool = False
+    api_key: str | None = attrs.field(default=None, repr=False)
     key_pair: KeyPair | None = None
     patience: float = 10.0
     longest_wait: float = 0.0
@@ -105,10 +108,16 @@ class ServerUnderTest:
     dial: Callable[[], Awaitable[anyio.abc.ByteStream]] | None = attrs.field(default=None, repr=False)
 
     @property
+    def http_key(self) -> str:
+        """The credential for the HTTP endpoints."""
+        return self.api_key if self.api_key is not None else self.key
+
+    @property
     def secrets(self) -> tuple[str, ...]:
         """What must not show anywhere."""
         pair = self.key_pair.key_secret if self.key_pair is not None else None
-        return tuple(secret for secret in (self.key, self.unscoped_key, self.bound_token, pair) if secret)
+        secrets = (self.key, self.unscoped_key, self.bound_token, self.api_key, pair)
+        return tuple(secret for secret in secrets if secret)
 
 
 class Missing(Exception):
@@ -381,6 +390,15 @@ class Probe:
             lambda envelope: isinstance(envelope.message, Error) and envelope.message.segment == segment, within
         )
 
+    async def wait_answer(self) -> Heard | None:
+        """The next answer to a text of ours: `session.updated`, or an error about no segment; see `wait`."""
+        return await self.wait(
+            lambda envelope: (
+                isinstance(envelope.message, SessionUpdated)
+                or (isinstance(envelope.message, Error) and envelope.message.segment is None)
+            )
+        )
+
     async def wait_ended(self, within: float | None = None) -> Ended | None:
         """How the server ended the session; None when it does not in time."""
         with anyio.move_on_after(self._patience if within is None else within):
@@ -397,6 +415,13 @@ class Probe:
         if self.observer.revision.announces and await self.wait_for(SessionReady) is None:
             raise Missing("session.ready did not come")
         return self.contract
+
+
+@attrs.frozen
+class _Said:
+    """A message, of which nobody knows what its members hold."""
+
+    data: Mapping[str, msgspec.Raw] = attrs.field(factory=dict)
 
 
 class Exam:
@@ -434,6 +459,10 @@ class Exam:
     def hide(self, secret: str) -> None:
         """Learn of a credential that must not show anywhere."""
         self._redactor.add([secret])
+
+    def clean(self, text: str) -> str:
+        """The text without credentials: a server may repeat one in whatever it says."""
+        return self._redactor.text(text)
 
     # -- sessions -------------------------------------------------------------------------------------
 
@@ -537,8 +566,8 @@ class Exam:
 
     def _look_at_error(self, probe: Probe, heard: Heard) -> None:
         """See that an error has all its members (ERR-1)."""
-        fields = msgspec.json.decode(heard.envelope.raw).get("data", {})
-        missing = [name for name in _error_members(self.target.revision) if name not in fields]
+        said = msgspec.json.decode(heard.envelope.raw, type=_Said).data
+        missing = [name for name in _error_members(self.target.revision) if name not in said]
         self.check(ERROR_MEMBERS, not missing, f"the error has no {', '.join(missing)}", probe, heard)
 
     # -- findings -------------------------------------------------------------------------------------
@@ -590,9 +619,8 @@ class Exam:
         self._put(Result(check, Status.NOT_ASKED, reason=reason))
 
     def _put(self, result: Result) -> None:
-        # A server may repeat a credential in what it says by plain HTTP.
-        evidence = tuple(attrs.evolve(each, what=self._redactor.text(each.what)) for each in result.evidence)
-        reason = self._redactor.text(result.reason)
+        evidence = tuple(attrs.evolve(each, what=self.clean(each.what)) for each in result.evidence)
+        reason = self.clean(result.reason)
         result = attrs.evolve(result, scenarios=(self._scenario,), evidence=evidence, reason=reason)
         before = self.results.get(result.check.id)
         self.results[result.check.id] = result if before is None else merge((before, result))

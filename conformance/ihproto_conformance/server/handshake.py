@@ -169,7 +169,7 @@ def _look_at_refusal(exam: Exam, event: UpgradeRefused, session: int) -> None:
 def _json_object(body: bytes) -> dict[str, Any] | None:
     try:
         value = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
 

@@ -143,7 +143,8 @@ class _Run:
                     try:
                         await probe.ready()
                     except Missing as error:
-                        self._stands, self._why = False, f"{error}, so there is no session to try anything in"
+                        self._stands = False
+                        self._why = exam.clean(f"{error}, so there is no session to try anything in")
                         if not isinstance(error, Unreadable):
                             exam.failed(READY, str(error), probe)
             except NotAccepted as error:
@@ -154,12 +155,12 @@ class _Run:
                     raise Unjudged(f"{error.violation.what} ({error.violation.clause.id})") from None
                 continue
             except ConnectError as error:
-                raise Unjudged(str(error)) from None
+                raise Unjudged(exam.clean(str(error))) from None
             self._keep(result for result in exam.results.values() if self._selection.wants(result.check))
             self._target = attrs.evolve(self._target, form=form)
             return
         assert refusal is not None
-        raise Unjudged(_explain(refusal))
+        raise Unjudged(exam.clean(_explain(refusal)))
 
     async def scenarios(self, jobs: int) -> None:
         """Run what was chosen, `jobs` at a time."""
@@ -184,9 +185,9 @@ class _Run:
             try:
                 await scenario.run(exam)
             except NotAccepted as error:
-                why = Evidence(str(error), error.session)
+                why = Evidence(exam.clean(str(error)), error.session)
             except (Missing, ConnectError) as error:
-                why = Evidence(str(error))
+                why = Evidence(exam.clean(str(error)))
         results = dict(exam.results)
         for check in wanted:
             if check.id not in results:

@@ -111,7 +111,7 @@ def _turned_down(exam: Exam, probe: Probe, name: str, at: Heard) -> None:
 
 
 async def _reports(exam: Exam, probe: Probe, check: Check, name: str) -> None:
-    answer = await _answer(probe)
+    answer = await probe.wait_answer()
     message = answer.envelope.message if answer is not None else None
     if isinstance(message, SessionUpdated):
         said = message.model or "none"
@@ -123,22 +123,13 @@ async def _reports(exam: Exam, probe: Probe, check: Check, name: str) -> None:
 
 
 async def _refused(exam: Exam, probe: Probe, check: Check) -> None:
-    answer = await _answer(probe)
+    answer = await probe.wait_answer()
     if answer is None:
         raise Missing("a config was answered by neither session.updated nor an error")
     message = answer.envelope.message
     refused = isinstance(message, Error) and message.code == "ih6001"
     said = message.code if isinstance(message, Error) else "session.updated"
     exam.check(check, refused, f"it was answered by {said} instead of ih6001", probe, answer)
-
-
-async def _answer(probe: Probe) -> Heard | None:
-    return await probe.wait(
-        lambda envelope: (
-            isinstance(envelope.message, SessionUpdated)
-            or (isinstance(envelope.message, Error) and envelope.message.segment is None)
-        )
-    )
 
 
 @scenario(
@@ -172,7 +163,7 @@ async def raw_audio(exam: Exam) -> None:
 
 async def _send_audio(exam: Exam, probe: Probe, model: Model) -> None:
     await probe.config(model=model.name, audio_format=attrs.asdict(_AUDIO))
-    answer = await _answer(probe)
+    answer = await probe.wait_answer()
     if answer is None or isinstance(answer.envelope.message, Error):
         exam.failed(RAW_AUDIO, "an audio format was not confirmed", probe, answer)
         exam.unseen(AUDIO_FIXED, "no audio format was confirmed")
@@ -191,7 +182,7 @@ async def _send_audio(exam: Exam, probe: Probe, model: Model) -> None:
             exam.unseen(RAW_AUDIO, what)
         else:
             exam.failed(RAW_AUDIO, what, probe, answer)
-        answer = await _answer(probe)
+        answer = await probe.wait_answer()
         message = answer.envelope.message if answer is not None else None
     else:
         exam.passed(RAW_AUDIO)

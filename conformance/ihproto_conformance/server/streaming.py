@@ -68,12 +68,7 @@ async def stream(exam: Exam) -> None:
 async def _configure(probe: Probe, *include: str) -> bool:
     """Send a config, and return whether it was confirmed (CFG-2)."""
     await probe.config(include=list(include))
-    answer = await probe.wait(
-        lambda envelope: (
-            isinstance(envelope.message, SessionUpdated)
-            or (isinstance(envelope.message, Error) and envelope.message.segment is None)
-        )
-    )
+    answer = await probe.wait_answer()
     return answer is not None and isinstance(answer.envelope.message, SessionUpdated)
 
 

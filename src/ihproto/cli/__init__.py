@@ -1,17 +1,19 @@
 """The command line: `ihproto mock`, `ihproto stream`, `ihproto upload`, `ihproto inspect` and `ihproto conformance`.
 
 Exit codes are the same everywhere, but for the judges of `ihproto conformance`, which have their own: 0 all went well,
-1 the peer refused something or did not keep the protocol, 2 the command was given wrongly, 3 the server could not be
-reached, 130 interrupted by Ctrl-C, 141 by a closed pipe, 143 by SIGTERM.
+1 the peer refused something or did not keep the protocol, 2 the command was given wrongly or cannot write what it has
+to, 3 the server could not be reached, 130 interrupted by Ctrl-C, 141 by a closed pipe, 143 by SIGTERM.
 """
 
 from __future__ import annotations
 
 from importlib import import_module
+from typing import Any
 
 import click
 
 from ihproto import __version__
+from ihproto.cli.output import INTERRUPTED, PIPE_CLOSED, USAGE, OutputClosed
 
 _COMMANDS = ("conformance", "inspect", "mock", "stream", "upload")
 
@@ -29,6 +31,18 @@ class _Commands(click.Group):
             return None
         command: click.Command = getattr(import_module(f"{__name__}.{cmd_name}"), cmd_name)
         return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command; what can end any of them at any moment is seen to here."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            ctx.exit(INTERRUPTED)
+        except OutputClosed as closed:
+            if not str(closed):
+                ctx.exit(PIPE_CLOSED)
+            click.echo(f"ihproto: {closed}", err=True)
+            ctx.exit(USAGE)
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

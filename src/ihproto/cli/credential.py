@@ -52,6 +52,11 @@ class CredentialChoice:
     key_id: str | None = None
     key_secret: str | None = attrs.field(default=None, repr=False)
 
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What must not show anywhere."""
+        return tuple(secret for secret in (self.key, self.key_secret) if secret is not None)
+
     def credential(self, url: str, scope: str, path: str, *, allow_plaintext: bool) -> str | TokenSource:
         """The credential, or where to get one; to be called in the event loop that uses it.
 

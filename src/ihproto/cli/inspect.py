@@ -24,7 +24,7 @@ from ihproto import (
     ServerSession,
     WindowAnalysis,
 )
-from ihproto.cli.output import FAILED, PIPE_CLOSED, OutputClosed, echo, printable, raise_closed
+from ihproto.cli.output import FAILED, echo, printable, printing
 
 _PIECE = 64 * 1024
 
@@ -69,11 +69,10 @@ def inspect(files: Sequence[Path], as_json: bool, as_session: bool, revision: st
             if as_json:
                 echo(json.dumps(row))
             else:
-                _print(console, row)
+                with printing():
+                    _print(console, row)
     except OSError as error:
         raise click.UsageError(printable(f"{path}: {error.strerror}")) from None
-    except OutputClosed:
-        sys.exit(PIPE_CLOSED)
     sys.exit(FAILED if refused else 0)
 
 
@@ -123,13 +122,6 @@ class _Session:
 
 
 def _print(console: Console, row: dict[str, Any]) -> None:
-    try:
-        _print_lines(console, row)
-    except (BrokenPipeError, SystemExit):
-        raise_closed()
-
-
-def _print_lines(console: Console, row: dict[str, Any]) -> None:
     refused = row["verdict"] == "refused"
     line = Text(f"{printable(row['file'])}  ")
     line.append(row["verdict"], style="bold red" if refused else "bold green")

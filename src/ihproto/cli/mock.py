@@ -16,7 +16,8 @@ import anyio
 import click
 
 from ihproto.anyio import ConnectError
-from ihproto.cli.output import PIPE_CLOSED, UNREACHABLE, OutputClosed, echo, printable
+from ihproto.cli.output import UNREACHABLE, echo, printable
+from ihproto.cli.seconds import Seconds
 from ihproto.media import MediaScanner, NominalScanner
 from ihproto.revisions import REVISIONS
 from ihproto.server import ServerSettings
@@ -83,7 +84,7 @@ def _list_faults(context: click.Context, parameter: click.Parameter, wanted: boo
 )
 @click.option(
     "--segment-seconds",
-    type=click.FloatRange(0, min_open=True),
+    type=Seconds(min_open=True),
     help="Do not look into the media: any bytes are a segment of so many seconds.",
 )
 @click.option(
@@ -177,8 +178,6 @@ def mock(
     except ConnectError as error:
         click.echo(f"ihproto mock: {error}", err=True)
         sys.exit(UNREACHABLE)
-    except OutputClosed:
-        sys.exit(PIPE_CLOSED)
 
 
 def _fault(fault_id: str) -> Fault:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import click
 
 from ihproto import LocalProtocolError, RemoteProtocolError
 from ihproto.anyio import ConnectError, StreamError
-from ihproto.cli.output import FAILED, PIPE_CLOSED, UNREACHABLE, USAGE, OutputClosed, printable
+from ihproto.cli.output import FAILED, UNREACHABLE, USAGE, printable
 
 
 def say(command: str, text: str, code: int) -> int:
@@ -17,17 +17,25 @@ def say(command: str, text: str, code: int) -> int:
     return code
 
 
-def guarded(command: str, run: Callable[[], int]) -> int:
-    """Run a command to its exit code; what goes wrong is said in a sentence."""
+def guarded(command: str, run: Callable[[], int], secrets: Collection[str] = ()) -> int:
+    """Run a command to its exit code; what goes wrong is said in a sentence.
+
+    Args:
+        command: The name of the command.
+        run: What to run.
+        secrets: What must not be said, even if the server did.
+    """
     try:
         return run()
     except LocalProtocolError as error:
-        return say(command, f"{error.violation.what} ({error.violation.clause.id})", USAGE)
+        what, code = f"{error.violation.what} ({error.violation.clause.id})", USAGE
     except ConnectError as error:
-        return say(command, str(error), UNREACHABLE)
+        what, code = str(error), UNREACHABLE
     except RemoteProtocolError as error:
-        return say(command, f"the server broke {error.violation}", FAILED)
+        what, code = f"the server broke {error.violation}", FAILED
     except StreamError as error:
-        return say(command, str(error), FAILED)
-    except OutputClosed:
-        return PIPE_CLOSED
+        what, code = str(error), FAILED
+    # Here, because almost always nothing is to be said.
+    from ihproto_conformance.trace import Redactor
+
+    return say(command, Redactor(secrets).text(what), code)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NoReturn
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import click
 
@@ -12,7 +13,7 @@ INTERRUPTED, PIPE_CLOSED, TERMINATED = 130, 141, 143
 
 
 class OutputClosed(Exception):
-    """Nobody reads any more what is printed."""
+    """Nothing more can be printed: nobody reads it, or, where there is a text, for the reason that it says."""
 
 
 def printable(text: str) -> str:
@@ -24,17 +25,26 @@ def echo(text: str, *, err: bool = False) -> None:
     """Print a line.
 
     Raises:
-        OutputClosed: If whoever read the output has gone.
+        OutputClosed: If nothing more can be printed.
+    """
+    with printing():
+        click.echo(text, err=err)
+
+
+@contextmanager
+def printing() -> Iterator[None]:
+    """A block that prints, be it by click or by rich.
+
+    Raises:
+        OutputClosed: If nothing more can be printed.
     """
     try:
-        click.echo(text, err=err)
-    except BrokenPipeError:
-        raise_closed()
-
-
-def raise_closed() -> NoReturn:
-    """Say that the output is closed, in one way for all that print."""
-    raise OutputClosed from None
+        yield
+    except (BrokenPipeError, SystemExit):
+        # Rich leaves the program when the pipe is closed; there may be a session to be closed first.
+        raise OutputClosed from None
+    except OSError as error:
+        raise OutputClosed(f"the output cannot be written: {error.strerror}") from None
 
 
 def plural(number: int, noun: str) -> str:

@@ -41,6 +41,7 @@ from ihproto.cli.output import (
     OutputClosed,
     plural,
 )
+from ihproto.cli.seconds import Seconds
 from ihproto.cli.tracefile import TraceFile
 from ihproto.cli.view import JsonView, LiveView, View, describe
 from ihproto.messages import ErrorMessage
@@ -126,7 +127,7 @@ class _Pace(_FloatType):
     "--segment-seconds",
     default=3.0,
     show_default=True,
-    type=click.FloatRange(0, min_open=True),
+    type=Seconds(min_open=True),
     help="How long a segment lasts, for the pace.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print each event as the line of JSON that arrived.")
@@ -199,7 +200,7 @@ def stream(
         with view:
             return anyio.run(job.run, url, choice, options)
 
-    code = guarded("stream", run)
+    code = guarded("stream", run, choice.secrets)
     if file is not None:
         file.close()
         if file.problem is not None:

@@ -22,6 +22,7 @@ from ihproto.anyio import Api
 from ihproto.cli.credential import CredentialChoice, choose, credential_options
 from ihproto.cli.outcome import guarded, say
 from ihproto.cli.output import FAILED, INTERRUPTED, TERMINATED, echo, printable
+from ihproto.cli.seconds import Seconds
 from ihproto.cli.view import score_line
 from ihproto.codec import encode_json
 from ihproto.messages import ConversationQuality, SignalSpan
@@ -51,7 +52,7 @@ _INCLUDES = {"overall": INCLUDE_OVERALL, "timeline": INCLUDE_TIMELINE, "signals"
     "poll_interval",
     default=2.0,
     show_default=True,
-    type=click.FloatRange(0, min_open=True),
+    type=Seconds(min_open=True),
     help="With --model: how many seconds to wait between two looks at the job.",
 )
 @click.option(
@@ -105,7 +106,7 @@ def upload(
     offered = [name for name in _INCLUDES if model is not None or name != "signals"]
     sections = [_INCLUDES[name] for name in include or offered if name != "none"]
     job = _Upload(file, url, choice, model, sections, wait_seconds, poll_interval, as_json, insecure)
-    sys.exit(guarded("upload", lambda: anyio.run(job.run)))
+    sys.exit(guarded("upload", lambda: anyio.run(job.run), choice.secrets))
 
 
 @attrs.define

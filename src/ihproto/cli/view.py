@@ -41,7 +41,7 @@ from ihproto import (
     WindowSignal,
     WindowSignals,
 )
-from ihproto.cli.output import echo, printable, raise_closed
+from ihproto.cli.output import echo, printable, printing
 from ihproto.revisions import QUALITY_DIMENSIONS
 
 _STYLES = {"signal.detected": "green", "signal.updated": "yellow", "signal.ended": "blue", "error": "bold red"}
@@ -157,11 +157,8 @@ class LiveView:
     def _line(self, head: str, text: str, style: str) -> None:
         line = Text(f"{printable(head):<28} ", style=style)
         line.append(printable(text), style="")
-        try:
+        with printing():
             self._console.print(line, soft_wrap=True)
-        except (BrokenPipeError, SystemExit):
-            # Rich leaves the program when the pipe is closed; the session has to be closed first.
-            raise_closed()
 
     def _render(self) -> Group:
         table = Table.grid(padding=(0, 2))

@@ -15,6 +15,7 @@ from ihproto.cli.conformance.reporting import choose_reports, deliver, expected_
 from ihproto.cli.conformance.running import Running
 from ihproto.cli.outcome import guarded
 from ihproto.cli.output import echo, printable
+from ihproto.cli.seconds import Seconds
 from ihproto_conformance.client import SCENARIOS, Choice, ScenarioRun, judge_client, scenarios_of
 from ihproto_conformance.client.command import Command
 from ihproto_conformance.client.scenarios import Scenario
@@ -46,7 +47,7 @@ _LINES = 20
 )
 @click.option(
     "--timeout",
-    type=click.FloatRange(0, min_open=True),
+    type=Seconds(min_open=True),
     default=60.0,
     show_default=True,
     help="How long the command may run in each scenario, in seconds; then it is ended.",

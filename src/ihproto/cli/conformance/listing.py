@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Iterator
 
 import click
 
 from ihproto import CLAUSES, REVISIONS, V1, Clause, Level, Revision
 from ihproto.clauses import FAMILIES
-from ihproto.cli.output import PIPE_CLOSED, OutputClosed, echo, plural
+from ihproto.cli.output import echo, plural
 from ihproto_conformance.clause_coverage import UNTESTABLE
 from ihproto_conformance.client import scenarios_of
 from ihproto_conformance.passive import passive_checks
@@ -39,11 +38,8 @@ def list_checks(revision: str, subject: str | None, clauses: bool) -> None:
     """
     subjects = [Subject(subject)] if subject is not None else list(Subject)
     lines = _clauses(REVISIONS[revision], subjects) if clauses else _scenarios(REVISIONS[revision], subjects)
-    try:
-        for line in lines:
-            echo(line)
-    except OutputClosed:
-        sys.exit(PIPE_CLOSED)
+    for line in lines:
+        echo(line)
 
 
 def _scenarios(revision: Revision, subjects: Iterable[Subject]) -> Iterator[str]:

@@ -17,7 +17,7 @@ from ihproto import REVISIONS, LocalProtocolError
 from ihproto.anyio import ConnectError
 from ihproto.cli.conformance.reporting import ReportChoice, choose_reports, deliver, report_options
 from ihproto.cli.outcome import say
-from ihproto.cli.output import PIPE_CLOSED, USAGE, OutputClosed, echo, plural, printable
+from ihproto.cli.output import USAGE, OutputClosed, echo, plural, printable
 from ihproto.cli.tracefile import TraceFile
 from ihproto_conformance.passive import report_sessions
 from ihproto_conformance.relay import Relay, RelayedSession
@@ -64,7 +64,7 @@ class _Address(_AddressType):
     "folder",
     type=click.Path(exists=True, file_okay=False, writable=True, path_type=Path),
     metavar="DIR",
-    help="Write a trace of each session to this folder, as session-1.jsonl and so on.",
+    help="Write a trace of each session to this folder, as session-1.jsonl and so on, over what has that name.",
 )
 @click.option("--sessions", type=click.IntRange(1), metavar="N", help="End when so many sessions are over.")
 @click.option("--insecure", is_flag=True, help="Allow ws:// to hosts that are not local: keys travel in the open.")
@@ -105,20 +105,20 @@ def relay(
         )
     except LocalProtocolError as error:
         sys.exit(say(_COMMAND, f"{error.violation.what} ({error.violation.clause.id})", USAGE))
+    # The query is of no use here, and there may be a secret in it.
+    upstream = url.partition("?")[0]
     started_at = datetime.now(UTC)
     try:
-        anyio.run(_run, station, url, live)
+        anyio.run(_run, station, upstream, live)
     except ConnectError as error:
         sys.exit(say(_COMMAND, str(error), USAGE))
-    except OutputClosed:
-        sys.exit(PIPE_CLOSED)
-    sys.exit(_report(station, url, started_at, live, choice))
+    sys.exit(_report(station, upstream, started_at, live, choice))
 
 
-async def _run(station: Relay, url: str, live: _Live) -> None:
+async def _run(station: Relay, upstream: str, live: _Live) -> None:
     with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         async with station:
-            echo(f"relaying {station.url} to {printable(url)}")
+            echo(f"relaying {station.url} to {printable(upstream)}")
             echo(f"point a client at {station.url} instead of the server; Ctrl-C ends the relay and prints the report")
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(_wait_for_signal, signals, live)
@@ -132,7 +132,7 @@ async def _wait_for_signal(signals: AsyncIterator[signal.Signals], live: _Live) 
         live.over.set()
 
 
-def _report(station: Relay, url: str, started_at: datetime, live: _Live, choice: ReportChoice) -> int:
+def _report(station: Relay, upstream: str, started_at: datetime, live: _Live, choice: ReportChoice) -> int:
     sessions = station.sessions
     found = any(entry.violations for session in sessions for entry in session.entries)
     unjudged = None
@@ -143,7 +143,7 @@ def _report(station: Relay, url: str, started_at: datetime, live: _Live, choice:
     report = report_sessions(
         [(session.revision, session.log()) for session in sessions],
         kind="relay",
-        target=url,
+        target=upstream,
         suite=plural(len(sessions), "relayed session"),
         started_at=started_at,
         seconds=(datetime.now(UTC) - started_at).total_seconds(),
@@ -174,7 +174,7 @@ class _Live:
         self._ended = 0
         self._found: dict[int, int] = {}
         self._files: dict[int, TraceFile] = {}
-        self._closed = False
+        self._closed: OutputClosed | None = None
 
     def begin(self, session: RelayedSession) -> None:
         """Say that a session begins."""
@@ -208,16 +208,16 @@ class _Live:
             self.over.set()
 
     def check(self) -> None:
-        """Raise `OutputClosed` if nobody reads any more what is printed."""
-        if self._closed:
-            raise OutputClosed
+        """Raise `OutputClosed` if nothing more can be printed."""
+        if self._closed is not None:
+            raise self._closed
 
     def _say(self, line: str) -> None:
-        if self._closed:
+        if self._closed is not None:
             return
         try:
             echo(printable(line))
-        except OutputClosed:
+        except OutputClosed as closed:
             # A session must not fail for it; whoever waits for the end is told.
-            self._closed = True
+            self._closed = closed
             self.over.set()

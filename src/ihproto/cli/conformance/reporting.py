@@ -11,7 +11,7 @@ import click
 from rich.console import Console
 
 from ihproto.cli.outcome import say
-from ihproto.cli.output import PIPE_CLOSED, USAGE
+from ihproto.cli.output import USAGE, printing
 from ihproto_conformance.expected import ExpectedError, apply, load_expected
 from ihproto_conformance.verdict import Report, Severity
 
@@ -28,6 +28,9 @@ class _Destination(click.Path):
         path = Path(str(super().convert(value, param, ctx)))
         if not path.parent.is_dir():
             self.fail(f"there is no folder {path.parent}", param, ctx)
+        if path.is_dir():
+            # Also where there is no name at all, which click lets pass.
+            self.fail(f"{str(value)!r} is a folder", param, ctx)
         return path
 
 
@@ -86,6 +89,9 @@ def deliver(command: str, report: Report, choice: ReportChoice) -> int:
         command: The name of the command, for what is said on stderr.
         report: What was found.
         choice: What the options say.
+
+    Raises:
+        OutputClosed: If nothing more can be printed.
     """
     from ihproto_conformance.reports import encode_html, encode_json, encode_junit, render
 
@@ -97,11 +103,8 @@ def deliver(command: str, report: Report, choice: ReportChoice) -> int:
             path.write_bytes(encode(report))
         except OSError as error:
             code = say(command, f"{path} cannot be written: {error.strerror}", USAGE)
-    try:
+    with printing():
         render(report, Console(highlight=False), verbose=choice.verbose)
-    except (BrokenPipeError, SystemExit):
-        # Rich leaves the program when the pipe is closed.
-        return PIPE_CLOSED
     return code
 
 

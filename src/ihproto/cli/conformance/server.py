@@ -19,6 +19,7 @@ from ihproto.cli.conformance.running import Running
 from ihproto.cli.credential import choose, credential_options
 from ihproto.cli.outcome import guarded
 from ihproto.cli.output import UNREACHABLE, USAGE, plural
+from ihproto.cli.seconds import Seconds
 from ihproto.tokens import STREAM_SCOPE
 from ihproto.wire import Target
 from ihproto_conformance import samples
@@ -65,21 +66,21 @@ _COMMAND = "conformance server"
 @click.option("--exclude", multiple=True, metavar="PATTERN", help="None of the checks, clauses or scenarios like this.")
 @click.option(
     "--budget-seconds",
-    type=click.FloatRange(0),
+    type=Seconds(),
     metavar="N",
     help="Send no more than N seconds of video; a selection that needs more is refused beforehand.",
 )
 @click.option("--jobs", type=click.IntRange(1), default=4, show_default=True, help="How many scenarios run at a time.")
 @click.option(
     "--patience",
-    type=click.FloatRange(0, min_open=True),
+    type=Seconds(min_open=True),
     default=10.0,
     show_default=True,
     help="How long an answer may take, in seconds.",
 )
 @click.option(
     "--longest-wait",
-    type=click.FloatRange(0),
+    type=Seconds(),
     default=0.0,
     show_default=True,
     metavar="N",
@@ -92,6 +93,11 @@ _COMMAND = "conformance server"
     "--bound-token-env", metavar="NAME", help="The variable with a client token that is bound to origins (HS-14)."
 )
 @click.option("--http", is_flag=True, help="Judge the HTTP endpoints of the same service too: tokens, uploads, jobs.")
+@click.option(
+    "--api-key-env",
+    metavar="NAME",
+    help="With --http: the variable with an API key that may upload, where the credential for the stream may not.",
+)
 @click.option("--pair-id", metavar="ID", help="The id of a key pair to be exchanged for tokens, with --http (AUT-1).")
 @click.option("--pair-secret-env", metavar="NAME", help="The variable with the secret of that key pair.")
 @click.option("--insecure", is_flag=True, help="Allow ws:// to hosts that are not local: the key travels in the open.")
@@ -115,6 +121,7 @@ def server(
     unscoped_key_env: str | None,
     bound_token_env: str | None,
     http: bool,
+    api_key_env: str | None,
     pair_id: str | None,
     pair_secret_env: str | None,
     insecure: bool,
@@ -145,6 +152,7 @@ def server(
         unscoped_key=_from_environment(unscoped_key_env),
         bound_token=_from_environment(bound_token_env),
         http=http,
+        api_key=_from_environment(api_key_env),
         key_pair=_pair(pair_id, _from_environment(pair_secret_env)),
         patience=patience,
         longest_wait=longest_wait,
@@ -175,7 +183,7 @@ def server(
         report = attrs.evolve(report, fail_on=reporting.fail_on)
         return deliver(_COMMAND, forgive(report, expected, [check.id for check in checks]), reporting)
 
-    code = guarded(_COMMAND, run)
+    code = guarded(_COMMAND, run, choice.secrets)
     # Who issues the tokens cannot be reached: then nothing can be judged.
     sys.exit(USAGE if code == UNREACHABLE else code)
 
