@@ -1,11 +1,19 @@
-"""How long `ihproto mock` takes until somebody can connect."""
+"""How long `ihproto mock` takes until somebody can connect.
+
+Both sides find their modules compiled, as pip leaves what it installs. A source tree may have no bytecode, where
+`PYTHONDONTWRITEBYTECODE` is set, and then the compiler would be measured, on our side alone.
+"""
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import sys
+from collections.abc import Mapping
+from functools import partial
 from statistics import median
+from tempfile import TemporaryDirectory
 from urllib.parse import urlsplit
 
 from measuring import Effort, Figure, Goal, Row, take_turns, wall_time_of
@@ -13,10 +21,12 @@ from measuring import Effort, Figure, Goal, Row, take_turns, wall_time_of
 _LIBRARIES = "import asyncio, anyio, h11, wsproto, attrs, msgspec"
 
 
-def start_mock() -> None:
+def start_mock(environment: Mapping[str, str]) -> None:
     """Start it, read its URL, connect, and stop it."""
     command = [sys.executable, "-m", "ihproto", "mock", "--port", "0"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as mock:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment
+    ) as mock:
         assert mock.stdout is not None
         port = urlsplit(mock.stdout.readline().strip()).port
         with socket.create_connection(("127.0.0.1", port or 0)):
@@ -25,12 +35,21 @@ def start_mock() -> None:
         mock.kill()
 
 
-def import_libraries() -> None:
-    subprocess.run([sys.executable, "-c", _LIBRARIES], check=True)
+def import_libraries(environment: Mapping[str, str]) -> None:
+    subprocess.run([sys.executable, "-c", _LIBRARIES], check=True, env=environment)
 
 
 def measure_startup(effort: Effort) -> list[Figure]:
-    times = take_turns(start_mock, import_libraries, effort.turns, time_of=wall_time_of)
+    with TemporaryDirectory() as bytecode:
+        # Filled by the turns that warm up.
+        environment = {**os.environ, "PYTHONPYCACHEPREFIX": bytecode}
+        environment.pop("PYTHONDONTWRITEBYTECODE", None)
+        times = take_turns(
+            partial(start_mock, environment),
+            partial(import_libraries, environment),
+            effort.turns,
+            time_of=wall_time_of,
+        )
     ratio, spread = times.share()
     return [
         Figure(
