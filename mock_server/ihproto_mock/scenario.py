@@ -48,7 +48,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Iterable, Mapping
-from importlib import resources
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Protocol, TypeVar
@@ -328,12 +327,8 @@ def _refuse_unknown(table: dict[str, Any], cls: type[Any], where: str) -> None:
 
 
 def _bundled() -> Mapping[str, str]:
-    folder = resources.files("ihproto_mock") / "scenarios"
-    texts = {
-        entry.name.removesuffix(".toml"): entry.read_text(encoding="utf-8")
-        for entry in folder.iterdir()
-        if entry.name.endswith(".toml")
-    }
+    folder = Path(__file__).with_name("scenarios")
+    texts = {path.stem: path.read_text(encoding="utf-8") for path in folder.glob("*.toml")}
     return MappingProxyType(dict(sorted(texts.items())))
 
 

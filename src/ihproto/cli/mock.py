@@ -22,15 +22,19 @@ from ihproto.media import MediaScanner, NominalScanner
 from ihproto.revisions import REVISIONS
 from ihproto.server import ServerSettings
 from ihproto.tokens import STREAM_SCOPE, UPLOAD_SCOPE
-from ihproto_conformance.faults import FAULTS, Fault, FaultyServer, MockOptions, fault
 from ihproto_mock import BUNDLED, DEFAULT_KEY, DEFAULT_KEY_ID, KeyPair, LogEntry, MockServer, ScenarioError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from ihproto_conformance.faults import FaultyServer, MockOptions
+
 
 def _list_faults(context: click.Context, parameter: click.Parameter, wanted: bool) -> None:
     if wanted and not context.resilient_parsing:
+        # Here and below: who asks for no fault does not wait for the modules of all of them.
+        from ihproto_conformance.faults import FAULTS
+
         for broken in FAULTS.values():
             echo(f"{broken.id:28} {broken.clause.level.value:7} {broken.sentence}")
         context.exit()
@@ -154,23 +158,21 @@ def mock(
             raise click.UsageError(f"--scoped-key: {what}")
     log = _log_json if log_format == "json" else _TextLog()
     logging.getLogger("ihproto").addHandler(_LogHandler(log))
-    broken = _fault(fault_id) if fault_id is not None else None
-    options = MockOptions(
-        keys=scopes or None,
-        key_pairs=[KeyPair(*pair) for pair in key_pairs] or None,
-        make_scanner=MediaScanner if segment_seconds is None else lambda contract: NominalScanner(segment_seconds),
-        pages=pages,
-        log=log,
-    )
+    broken = _wrong_on_purpose(fault_id) if fault_id is not None else None
+    options: MockOptions = {
+        "keys": scopes or None,
+        "key_pairs": [KeyPair(*pair) for pair in key_pairs] or None,
+        "make_scanner": MediaScanner if segment_seconds is None else lambda contract: NominalScanner(segment_seconds),
+        "pages": pages,
+        "log": log,
+    }
     settings = ServerSettings(unavailable_models=unavailable_models)
     server: MockServer | FaultyServer
     try:
         if broken is None:
             server = MockServer(pin=pin, settings=settings, scenario=scenario, host=host, port=port, **options)
         else:
-            server = FaultyServer(
-                broken, pin=pin, settings=settings, scenario=scenario, mock=options, host=host, port=port
-            )
+            server = broken(pin=pin, settings=settings, scenario=scenario, mock=options, host=host, port=port)
     except (ScenarioError, ValueError) as error:
         raise click.UsageError(str(error)) from None
     try:
@@ -180,13 +182,16 @@ def mock(
         sys.exit(UNREACHABLE)
 
 
-def _fault(fault_id: str) -> Fault:
+def _wrong_on_purpose(fault_id: str) -> functools.partial[FaultyServer]:
+    """Find the fault, and what makes a server with it."""
+    from ihproto_conformance.faults import FaultyServer, fault
+
     try:
         broken = fault(fault_id)
     except KeyError as error:
         raise click.UsageError(f"--fault: {error.args[0]}") from None
     click.echo(f"ihproto mock: wrong on purpose, {broken.id} in {broken.revision}: {broken.sentence}", err=True)
-    return broken
+    return functools.partial(FaultyServer, broken)
 
 
 async def _run(server: MockServer | FaultyServer, port_file: Path | None) -> None:
