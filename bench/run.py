@@ -104,6 +104,10 @@ def profile(row: Row) -> None:
     pstats.Stats(profiler).strip_dirs().sort_stats("tottime").print_stats(30)
 
 
+def _no_row(name: str) -> str:
+    return f"there is no row like {name!r}; there are {', '.join(row.name for row in ROWS)}"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default="*", metavar="PATTERN", help="measure only rows of such names")
@@ -116,7 +120,10 @@ def main() -> None:
         print("\n".join(row.name for row in ROWS))
         return
     if options.profile is not None:
-        profile(next(row for row in ROWS if row.name == options.profile))
+        chosen = [row for row in ROWS if row.name == options.profile]
+        if not chosen:
+            parser.error(_no_row(options.profile))
+        profile(chosen[0])
         return
     effort = Effort(turns=3, quick=True) if options.quick else Effort()
     machine = describe_machine()
@@ -126,7 +133,7 @@ def main() -> None:
             print(f"{row.name}", file=sys.stderr, flush=True)
             figures += row.measure(effort)
     if not figures:
-        parser.error(f"there is no row like {options.only!r}; there are {', '.join(row.name for row in ROWS)}")
+        parser.error(_no_row(options.only))
     print(f"{machine['date']}, {machine['processor']}, {machine['cores']} cores, load {machine['load']:.2f}")
     print(f"{machine['system']}, Python {machine['python']}")
     print(", ".join(f"{name} {number}" for name, number in machine["versions"].items()), end="\n\n")
