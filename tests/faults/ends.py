@@ -17,7 +17,7 @@ from wire.raw import KEY
 import ihproto.anyio
 import ihproto.trio
 from ihproto import NominalScanner, RemoteProtocolError, SessionClosed, WindowAnalysis, WindowReady
-from ihproto._adapter import Dialer
+from ihproto._adapter import Dialer, Transport
 from ihproto.anyio import ClientStream, ServerStream, StreamError
 from ihproto_mock import LogEntry, MockServer
 
@@ -93,10 +93,14 @@ async def session_of(opening: AbstractAsyncContextManager[ClientStream], play: P
         return type(error).__name__
 
 
+def transport(face: str, end: End) -> Transport:
+    """The end of a line, as an adapter takes it."""
+    return ihproto.trio._Transport(TrioEnd(end)) if face == "trio" else ihproto.anyio._Transport(end)
+
+
 async def client(face: str, end: End, play: Play = session) -> str:
     """Be a client of the adapter at the end of a line; returns how it ended."""
-    transport: Any = ihproto.trio._Transport(TrioEnd(end)) if face == "trio" else ihproto.anyio._Transport(end)
-    return await session_of(Dialer(URL, KEY).open(transport), play)
+    return await session_of(Dialer(URL, KEY).open(transport(face, end)), play)
 
 
 class Told:

@@ -79,13 +79,13 @@ async def hear(end: End) -> None:
 async def pour_and_hear(end: End, piece: bytes, size: int) -> None:
     """Send the same over and over, and read meanwhile."""
     async with anyio.create_task_group() as group:
-        group.start_soon(_hear_quietly, end)
+        group.start_soon(hear_quietly, end)
         with contextlib.suppress(anyio.BrokenResourceError):
             await pour(end, piece, size)
         group.cancel_scope.cancel()
 
 
-async def _hear_quietly(end: End) -> None:
+async def hear_quietly(end: End) -> None:
     with contextlib.suppress(anyio.EndOfStream, anyio.BrokenResourceError):
         await hear(end)
 

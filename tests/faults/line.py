@@ -18,7 +18,7 @@ from trio.testing import MockClock
 T = TypeVar("T")
 _DAY = 24 * 3600
 
-#: How many bytes one direction holds before its sender waits.
+#: How many bytes one direction holds before its sender waits, unless something else is asked for.
 CAPACITY = 64 * 1024
 #: How many bytes of each direction are remembered.
 RECORDED = 16 * 1024
@@ -61,7 +61,7 @@ class Fault:
 class _Pipe:
     """One direction."""
 
-    def __init__(self, pace: Kind) -> None:
+    def __init__(self, pace: Kind, capacity: int) -> None:
         self.record = bytearray()
         self.passed = 0
         self.limit: int | None = None
@@ -72,6 +72,7 @@ class _Pipe:
         self.broken = False
         self.closed = False
         self._pace = pace
+        self._capacity = capacity
         self._read = 0
         self._kept = bytearray()
         self._changed = anyio.Event()
@@ -92,7 +93,7 @@ class _Pipe:
                 raise anyio.BrokenResourceError
             if self.swallows:
                 return
-            room = CAPACITY - len(self._kept)
+            room = self._capacity - len(self._kept)
             if self.limit is not None and not self.stalled:
                 room = min(room, self.limit - self.passed)
             if room <= 0:
@@ -169,15 +170,19 @@ class End(ByteStream):
 class Line:
     """A connection between a client and a server.
 
+    Args:
+        fault: What happens to it.
+        capacity: How many bytes each direction holds before its sender waits.
+
     Attributes:
         client: The end of the client.
         server: The end of the server.
         struck_at: When the fault happened, in seconds; None if it has not.
     """
 
-    def __init__(self, fault: Fault = Fault()) -> None:
+    def __init__(self, fault: Fault = Fault(), capacity: int = CAPACITY) -> None:
         pace = fault.kind if fault.kind in (Kind.DRIP, Kind.CRAWL) else Kind.NONE
-        self._up, self._down = _Pipe(pace), _Pipe(pace)
+        self._up, self._down = _Pipe(pace, capacity), _Pipe(pace, capacity)
         self._fault = fault
         self.client = End(self._down, self._up)
         self.server = End(self._up, self._down)

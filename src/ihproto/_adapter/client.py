@@ -11,7 +11,7 @@ from typing import Self, TypedDict
 
 from ihproto._adapter.driver import Driver, Transport
 from ihproto._adapter.endpoint import Endpoint
-from ihproto._adapter.errors import SessionRefused, StreamError, UpgradeError
+from ihproto._adapter.errors import SessionRefused, StreamError
 from ihproto.automata import ClientState
 from ihproto.client import ClientSession
 from ihproto.errors import LocalProtocolError, Side, Violation
@@ -302,15 +302,11 @@ class Dialer(Endpoint):
     @asynccontextmanager
     async def open(self, transport: Transport) -> AsyncIterator[ClientStream]:
         """Upgrade, wait for `session.ready`, hand out the stream, and leave nothing behind."""
-        driver = Driver(self._make_wire(transport.now()), transport, self._send_timeout)
+        wire = self._make_wire(transport.now())
         try:
-            await driver.flush(patient=False)
-            while driver.wire.session is None:
-                for event in driver.wire.events():
-                    if isinstance(event, UpgradeRefused | UpgradeFailed):
-                        raise UpgradeError(event)
-                await driver.step()
-            stream = ClientStream(driver.wire.session, driver)
+            await self.upgrade(wire, transport)
+            assert wire.session is not None
+            stream = ClientStream(wire.session, Driver(wire, transport, self._send_timeout))
             await stream.wait_ready()
             yield stream
             await stream.close()

@@ -132,20 +132,25 @@ class ClientConnection:
         elif data and not self._refused:
             self._receive_answer(data, now)
 
-    def receive_eof(self, now: float, reason: str = "the connection ended without a close frame") -> None:
+    def receive_eof(self, now: float, reason: str | None = None) -> None:
         """Take note that the peer will send nothing more, or that the connection is given up.
 
         Args:
             now: The present moment, in seconds.
-            reason: What is known about why.
+            reason: Why the connection is given up; None when the server ended it.
         """
         if self._frames is not None:
+            reason = reason if reason is not None else "the connection ended without a close frame"
             if self._tap is not None and self.session is not None and not self._frames.finished:
                 self._tap(Side.SERVER, RawLost(reason), now)
             self._frames.lose(reason)
         elif self._refusal is not None:
             self._finish_refusal(now)
-        elif not self._refused:
+        elif self._refused:
+            pass
+        elif reason is not None:
+            self._fail(f"the upgrade request was not taken: {reason}", now)
+        else:
             what = "the server closed the connection without answering the upgrade; is it one for wss:// or ws://?"
             self._fail(what, now)
 
