@@ -38,7 +38,7 @@ Script = Callable[[End], Awaitable[None]]
 NO_MASK = bytes(4)
 
 #: What the documentation of the adapters names, in seconds.
-UPGRADE, CLOSING, SENDING, IDLE = 30.0, 10.0, 60.0, 300.0
+UPGRADE, CLOSING, SENDING, IDLE, SILENCE = 30.0, 10.0, 60.0, 300.0, 90.0
 
 
 @attrs.frozen
@@ -192,6 +192,10 @@ async def _close(stream: ClientStream) -> None:
     await stream.close()
 
 
+async def _listen(stream: ClientStream) -> None:
+    """Say nothing, and wait for what comes."""
+
+
 LOST = ("closed 1006", "ConnectionBroken, closed 1006", "PeerStalled, closed 1006")
 TYPED = ("UpgradeError", "SessionRefused", "closed", "ConnectionBroken", "PeerStalled", "RemoteProtocolError")
 
@@ -212,6 +216,7 @@ SERVERS = (
     Peer("compressed bomb", saying(READY, frame(TEXT, BOMB, reserved=4)), LOST, memory=2 * MIB),
     Peer("compressed bomb for a greeting", saying(frame(TEXT, BOMB, reserved=4)), ("SessionRefused",), memory=2 * MIB),
     Peer("close without reply", saying(READY), LOST, CLOSING, play=_close),
+    Peer("silent for ever", saying(READY), LOST, SILENCE, play=_listen),
     Peer(
         "close, then stays",
         saying(READY, frame(CLOSE, close_payload(1001))),

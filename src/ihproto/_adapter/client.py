@@ -191,6 +191,7 @@ class ConnectOptions(TypedDict, total=False):
     headers: Sequence[tuple[str, str]]
     connect_timeout: float
     close_timeout: float
+    ping_interval: float | None
     drain_grace: float | None
     send_timeout: float
     tap: Tap | None
@@ -216,6 +217,9 @@ class Dialer(Endpoint):
         headers: More headers for the upgrade request.
         connect_timeout: How long each of connecting, upgrade, and `session.ready` may take, in seconds.
         close_timeout: How long to wait for the answer to a close, in seconds.
+        ping_interval: After how long a silence the server is pinged while somebody iterates, in seconds; when two pings
+            have brought nothing, the connection is lost: in a minute and a half, unless something else is asked for.
+            None to wait for ever.
         drain_grace: How much longer than announced a drain may take, and for how long the server must have been silent
             at the end where it announces nothing, in seconds; None for what fits the revision, see `ClientSession`.
         send_timeout: How long the server may not take our bytes, in seconds.
@@ -246,6 +250,7 @@ class Dialer(Endpoint):
         headers: Sequence[tuple[str, str]] = (),
         connect_timeout: float = 30.0,
         close_timeout: float = 10.0,
+        ping_interval: float | None = 30.0,
         drain_grace: float | None = None,
         send_timeout: float = 60.0,
         tap: Tap | None = None,
@@ -274,6 +279,7 @@ class Dialer(Endpoint):
             headers=tuple(headers),
             upgrade_timeout=connect_timeout,
             close_timeout=close_timeout,
+            ping_interval=ping_interval,
             tap=tap,
         )
         # Whatever is wrong with the credential shows here, before anything is connected.
