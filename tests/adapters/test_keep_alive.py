@@ -8,8 +8,9 @@ from typing import Any
 import anyio
 import pytest
 from adapters.faces import READY, RawPeer, Script, collect
-from faults.ends import FACES, transport
+from faults.ends import transport
 from faults.line import Line, run_virtually
+from faults.meetings import FACES
 from wire.raw import BINARY, CLOSE, CONTINUATION, KEY, PING, PONG, close_payload, envelope, frame, frames, open_client
 
 from ihproto import SessionClosed

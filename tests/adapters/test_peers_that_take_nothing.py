@@ -8,9 +8,10 @@ from collections.abc import Awaitable, Callable
 import anyio
 import pytest
 from adapters.faces import READY, collect
-from faults.ends import FACES, transport
+from faults.ends import transport
 from faults.hostile import accept, hear_quietly
 from faults.line import CAPACITY, End, Fault, Line, Way, run_virtually
+from faults.meetings import FACES
 from wire.raw import KEY, TEXT, frame, request
 
 from ihproto import LocalProtocolError, NominalScanner, SessionClosed

@@ -18,6 +18,9 @@ from trio.testing import MockClock
 T = TypeVar("T")
 _DAY = 24 * 3600
 
+#: What the documentation of the adapters names, in seconds.
+UPGRADE, CLOSING, SENDING, IDLE, SILENCE = 30.0, 10.0, 60.0, 300.0, 90.0
+
 #: How many bytes one direction holds before its sender waits, unless something else is asked for.
 CAPACITY = 64 * 1024
 #: How many bytes of each direction are remembered.
