@@ -10,7 +10,7 @@ import pytest
 from adapters.faces import READY, collect
 from faults.ends import transport
 from faults.hostile import accept, hear_quietly
-from faults.line import CAPACITY, End, Fault, Line, Way, run_virtually
+from faults.line import CAPACITY, End, Fault, Kind, Line, Way, run_virtually
 from faults.meetings import FACES
 from wire.raw import KEY, TEXT, frame, request
 
@@ -169,5 +169,32 @@ def test_who_reads_is_told_of_a_segment_that_was_cut_off_between_two_pieces(
                         await client.send_segment(bytes(3 * PIECE_SIZE))
                 assert anyio.current_time() == began
         assert [(end.code, end.reason) for end in ends] == [(1006, "a segment was cut off")]
+
+    run_virtually(FACES[face], body)
+
+
+def test_a_close_that_cannot_be_sent_any_more_is_not_waited_for_without_end(face: str) -> None:
+    async def serve(end: End) -> None:
+        await accept(end, READY)
+        await end.receive()
+        await end.aclose()
+
+    async def meet(fault: Fault) -> tuple[Line, SessionClosed, float]:
+        line = Line(fault)
+        async with anyio.create_task_group() as group:
+            group.start_soon(serve, line.server)
+            async with Dialer(URL, KEY, ping_interval=5).open(transport(face, line.client)) as client:
+                began = anyio.current_time()
+                await client.end()
+                over = (await collect(client))[1]
+                took = anyio.current_time() - began
+        return line, over, took
+
+    async def body() -> None:
+        whole, *_ = await meet(Fault())
+        # All that the server says arrives, but not that it is gone: a ping finds that out, and then a close is due.
+        _, over, took = await meet(Fault(Kind.STALL, Way.DOWN, whole.passed(Way.DOWN)))
+        assert over.code == 1006
+        assert took == pytest.approx(20)
 
     run_virtually(FACES[face], body)

@@ -191,7 +191,12 @@ class Driver(Generic[W]):
             patient: Wait for a task that is sending already, and raise when the bytes cannot be sent. Otherwise that
                 task takes ours along, and a loss shows as the end of the session.
         """
-        if self._broken or (self._writing.locked() and not patient):
+        if self._broken:
+            # It goes nowhere, but the answer to a close is not to be waited for without end.
+            self.wire.data_to_send(self.transport.now())
+            self._reschedule()
+            return
+        if self._writing.locked() and not patient:
             return
         async with self._writing:
             try:
@@ -213,8 +218,7 @@ class Driver(Generic[W]):
                 self.break_off("a send was cancelled in the middle of a frame")
                 raise
             finally:
-                if self._receiving is not None:
-                    self._receiving.deadline = self._deadline()
+                self._reschedule()
 
     async def flush_in_turn(self) -> None:
         """Send what is to be sent, behind what other tasks are sending; a loss shows as the end of the session."""
@@ -226,6 +230,10 @@ class Driver(Generic[W]):
             await self.transport.send_all(data)
         if scope.cancelled_caught:
             raise PeerStalled(f"the peer has not taken our bytes for {self._send_timeout:g} s{self._cure}")
+
+    def _reschedule(self) -> None:
+        if self._receiving is not None:
+            self._receiving.deadline = self._deadline()
 
     def _deadline(self) -> float:
         if self.wire.finished:
