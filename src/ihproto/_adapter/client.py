@@ -43,6 +43,7 @@ class ClientStream:
     Iterate over it for the events (`Envelope`, `Violated`, `SessionClosed`); iteration ends after `SessionClosed`.
     Sending and iterating may happen in different tasks, and for anything long they should: while nobody iterates,
     nothing is read, pings are not answered, and what a server says before it hangs up may be lost with the connection.
+    While somebody does, a server that is gone without a word is noticed; see `ping_interval` of `connect`.
 
     Attributes:
         session: The session, for everything that can be asked about it.

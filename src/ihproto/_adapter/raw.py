@@ -27,8 +27,8 @@ class RawStream:
     """A WebSocket on which anything may be said.
 
     Iterate over it for what arrives; iteration ends when the connection does, and not before a close frame that another
-    task is sending has left. A close frame of the peer is not
-    answered by itself: call `close`. Sending and iterating may happen in different tasks.
+    task is sending has left. A close frame of the peer is not answered by itself: call `close`. Sending and iterating
+    may happen in different tasks. A peer that is silent is waited for without end, but for the answer to a close.
 
     All sends raise `StreamError` when the connection is lost.
 
