@@ -22,6 +22,7 @@ from faults.hostile import (
     hear,
     pour_and_hear,
     read_head,
+    takes_nothing,
 )
 from faults.line import CLOSING, SENDING, UPGRADE, End
 from faults.meetings import (
@@ -133,14 +134,9 @@ async def _says_nothing(end: End) -> None:
     await hear(end)
 
 
-async def _takes_nothing(end: End) -> None:
-    await end.wait_closed()
-    await anyio.sleep(2 * SENDING)
-
-
 async def _refuses_unheard(end: End) -> None:
     await end.send(refusal(413, b""))
-    await _takes_nothing(end)
+    await takes_nothing(end)
 
 
 async def _noise_for_a_response(end: End) -> None:
@@ -216,7 +212,8 @@ SERVERS = (
     ),
     Peer("a response a byte a minute", _one_byte_a_minute, ("ConnectionBroken",), RESPONSE, client=key_client),
     Peer("no response", _says_nothing, ("ConnectionBroken",), RESPONSE, client=upload_client),
-    Peer("takes no upload", _takes_nothing, ("PeerStalled",), SENDING, client=_send_much),
+    Peer("takes no key", takes_nothing, ("PeerStalled",), SENDING, client=key_client, capacity=0),
+    Peer("takes no upload", takes_nothing, ("PeerStalled",), SENDING, client=_send_much),
     Peer("refuses an upload unheard", _refuses_unheard, ("ApiError",), client=_send_much),
 )
 

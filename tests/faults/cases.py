@@ -134,7 +134,7 @@ def against_client(face: str, peer: Peer, times: int = 1, *, measured: bool = Tr
     async def body() -> None:
         for number in range(min(times, peer.times)):
             NOISE.seed(number)
-            line = Line()
+            line = Line(capacity=peer.capacity)
             async with anyio.create_task_group() as group:
                 group.start_soon(_be, peer, line.server)
                 with _Memory(measured and peer.memory is not None) as memory:

@@ -12,7 +12,7 @@ import anyio
 import attrs
 from adapters.faces import READY
 from anyio.abc import ByteStream
-from faults.line import CLOSING, IDLE, SENDING, SILENCE, UPGRADE, End
+from faults.line import CAPACITY, CLOSING, IDLE, SENDING, SILENCE, UPGRADE, End
 from faults.meetings import SESSION, Client, Meeting, Play, client
 from wire.raw import (
     BINARY,
@@ -53,6 +53,7 @@ class Peer:
         client: The client under test, where it is one.
         meeting: What the server under test can do, where it is one.
         times: How often it is met in a full run.
+        capacity: How many bytes a client's connection to it holds each way before its sender waits.
     """
 
     name: str
@@ -63,6 +64,7 @@ class Peer:
     client: Client = client
     meeting: Meeting = SESSION
     times: int = 1
+    capacity: int = CAPACITY
 
 
 def playing(play: Play) -> Client:
@@ -126,10 +128,14 @@ def saying(*first: bytes, stay: bool = True, flood: bytes = b"", size: int = MIB
         if stay and listen:
             await hear(end)
         elif stay:
-            await end.wait_closed()
-            await anyio.sleep(2 * SENDING)
+            await takes_nothing(end)
 
     return script
+
+
+async def takes_nothing(end: End) -> None:
+    await end.wait_closed()
+    await anyio.sleep(2 * SENDING)
 
 
 async def _many_headers(end: End) -> None:
@@ -206,6 +212,7 @@ LOST = ("closed 1006", "ConnectionBroken, closed 1006", "PeerStalled, closed 100
 TYPED = ("UpgradeError", "SessionRefused", "closed", "ConnectionBroken", "PeerStalled", "RemoteProtocolError")
 
 SERVERS = (
+    Peer("takes no request", takes_nothing, ("UpgradeError",), UPGRADE, capacity=0),
     Peer("10,000 headers", _many_headers, ("UpgradeError",), memory=4 * MIB),
     Peer("interim responses without end", _interim, ("UpgradeError",), UPGRADE, memory=MIB),
     Peer("a refusal without end", _endless_refusal, ("UpgradeError",), UPGRADE, memory=MIB),
