@@ -8,22 +8,19 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 import anyio
-from faults.ends import FACES, ROLES, UNTYPED, Ended, House, client, since, typed
-from faults.hostile import CLIENTS, CLOSING, IDLE, NOISE, SERVERS, UPGRADE, Peer
-from faults.line import End, Fault, Kind, Line, Way, run_virtually
+from faults import beneath, hostile
+from faults.ends import UNTYPED, Ended, House, since, typed
+from faults.hostile import NOISE, Peer
+from faults.line import UPGRADE, End, Fault, Kind, Line, Way, run_virtually
+from faults.meetings import FACES, MEETINGS, SESSION, Meeting
 
 #: How much longer than its deadline a case may take, in seconds: clocks add fractions.
 TOLERANCE = 0.001
-#: How long after a fault each role may hold on to the connection, in seconds: client, server.
-BREAKS = {
-    Kind.CUT: (0.0, 0.0),
-    Kind.RESET: (0.0, 0.0),
-    Kind.HALF_CLOSE: (0.0, 0.0),
-    # The client waits longest for the drain (30 s) with its grace (10 s); the server for the session to be idle.
-    Kind.STALL: (30 + 2 * CLOSING, IDLE + CLOSING),
-    Kind.DRIP: (0.0, 0.0),
-    Kind.CRAWL: (UPGRADE, UPGRADE),
-}
+
+
+#: Who meets our servers, and who meets our clients.
+CLIENTS = (*hostile.CLIENTS, *beneath.CLIENTS)
+SERVERS = (*hostile.SERVERS, *beneath.SERVERS)
 
 
 @dataclass
@@ -61,32 +58,21 @@ class Tally:
         self.wrong.extend(f"{where}: {ended.how}: {one}" for one in wrong)
 
 
-def _positions(record: bytes, step: int) -> Iterator[int]:
-    """Every byte of the head, then the edges of every frame; or every so many of them."""
-    end = record.index(b"\r\n\r\n") + 4
-    places = [*range(end + 1)]
-    while end < len(record):
-        size, extra = record[end + 1] & 0x7F, 4 if record[end + 1] & 0x80 else 0
-        size, extra = (int.from_bytes(record[end + 2 : end + 4], "big"), extra + 2) if size == 126 else (size, extra)
-        places += [end + 1, end + 2, end + 2 + extra + size // 2, end + 1 + extra + size, end + 2 + extra + size]
-        end += 2 + extra + size
-    # Behind the last byte there is nothing left to be hit.
-    yield from sorted(place for place in {*places} if place < len(record))[::step]
-
-
-def breaks(face: str, role: str, step: int = 1) -> list[Tally]:
-    """A session of our client with one of our servers, broken in every way at every place."""
+def breaks(face: str, role: str, step: int = 1, meeting: Meeting = SESSION) -> list[Tally]:
+    """What a client of ours does with one of our servers, broken in every way at every place."""
 
     async def body() -> list[Tally]:
         found = []
-        async with House(face, role).open() as house:
+        async with House(face, role, meeting).open() as house:
             whole, *_ = await house.meet(Fault())
-            for kind, (clients, servers) in BREAKS.items():
-                ours, theirs = Tally(kind.value, "client", face, clients), Tally(kind.value, role, face, servers)
+            for kind, (clients, servers) in meeting.limits.items():
+                name = f"{meeting.name} {kind.value}".strip()
+                ours, theirs = Tally(name, "client", face, clients), Tally(name, role, face, servers)
                 found += [ours, theirs]
-                for way in Way:
-                    paced = kind in (Kind.DRIP, Kind.CRAWL)
-                    for place in [0] if paced else _positions(whole.record(way), step):
+                # A pace is that of both directions, from the first byte on.
+                paced = kind in (Kind.DRIP, Kind.CRAWL)
+                for way in [Way.UP] if paced else Way:
+                    for place in [0] if paced else _places(meeting, whole.record(way), step):
                         fault = Fault(kind, way, place)
                         line, our_end, their_end = await house.meet(fault)
                         if line.struck_at is None:
@@ -96,6 +82,12 @@ def breaks(face: str, role: str, step: int = 1) -> list[Tally]:
         return found
 
     return run_virtually(FACES[face], body)
+
+
+def _places(meeting: Meeting, record: bytes, step: int) -> list[int]:
+    # Behind the last byte there is nothing left to be hit.
+    places = sorted(place for place in {*meeting.places(record)} if place < len(record))
+    return places[:: min(step * meeting.thinning, max(1, len(places) // 3))]
 
 
 async def _be(peer: Peer, end: End) -> None:
@@ -142,11 +134,11 @@ def against_client(face: str, peer: Peer, times: int = 1, *, measured: bool = Tr
     async def body() -> None:
         for number in range(min(times, peer.times)):
             NOISE.seed(number)
-            line = Line()
+            line = Line(capacity=peer.capacity)
             async with anyio.create_task_group() as group:
                 group.start_soon(_be, peer, line.server)
                 with _Memory(measured and peer.memory is not None) as memory:
-                    how = await client(face, line.client, peer.play)
+                    how = await peer.client(face, line.client)
                 group.cancel_scope.cancel()
             _judge(peer, tally, Ended(how, since(line, line.client), "" if typed(how) else UNTYPED), memory, number)
 
@@ -159,7 +151,7 @@ def against_server(face: str, role: str, peer: Peer, times: int = 1, *, measured
     tally = Tally(peer.name, role, face, peer.deadline)
 
     async def body() -> None:
-        async with House(face, role).open() as house:
+        async with House(face, role, peer.meeting).open() as house:
             for number in range(min(times, peer.times)):
                 NOISE.seed(number)
                 line = house.connect()
@@ -199,10 +191,15 @@ def crowd(face: str, role: str, count: int = 500) -> Tally:
 def all_cases(step: int = 1, times: int = 100, faces: Iterable[str] = FACES) -> Iterator[Tally]:
     """Every case there is in memory."""
     for face in faces:
-        for role in ROLES:
-            if role == "mock server" and face == "trio":
-                continue  # the mock server is an anyio program
-            yield from breaks(face, role, step)
-            yield from (against_server(face, role, peer, times) for peer in CLIENTS)
-            yield crowd(face, role)
+        for meeting in MEETINGS:
+            for role in roles_of(face, meeting):
+                yield from breaks(face, role, step, meeting)
+        for peer in CLIENTS:
+            yield from (against_server(face, role, peer, times) for role in roles_of(face, peer.meeting))
+        yield from (crowd(face, role) for role in roles_of(face))
         yield from (against_client(face, peer, times) for peer in SERVERS)
+
+
+def roles_of(face: str, meeting: Meeting = SESSION) -> list[str]:
+    """The servers that there are for a meeting: the mock server is an anyio program."""
+    return [role for role in meeting.roles if (face, role) != ("trio", "mock server")]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -11,29 +12,36 @@ from typing import Any
 import anyio
 from adapters.faces import tasks
 from anyio.lowlevel import checkpoint
-from faults.line import End, Fault, Line, Switchboard, TrioEnd, TrioSwitchboard
+from faults.line import IDLE, End, Fault, Line, Switchboard, TrioEnd, TrioSwitchboard
+from faults.meetings import FACES, SESSION, Meeting, server_tls
 from wire.raw import KEY
 
 import ihproto.anyio
 import ihproto.trio
-from ihproto import NominalScanner, RemoteProtocolError, SessionClosed, WindowAnalysis, WindowReady
-from ihproto._adapter import Dialer
-from ihproto.anyio import ClientStream, ServerStream, StreamError
-from ihproto_mock import LogEntry, MockServer
+from ihproto import NominalScanner, SessionClosed, WindowAnalysis, WindowReady
+from ihproto._adapter import Transport
+from ihproto.anyio import HttpExchange, ServeOptions, ServerStream, StreamError
+from ihproto.codec import encode_json
+from ihproto.tokens import STREAM_SCOPE, UPLOAD_SCOPE, AccessToken
+from ihproto.uploads import AnalysisResult
+from ihproto.wire import RawBytes, RawClose, RawEvent, RawText
+from ihproto_mock import DEFAULT_KEY_ID, DEFAULT_KEY_SECRET, KeyPair, LogEntry, MockServer
 
-#: The adapters, and the event loops that they run on.
-FACES = {"anyio on asyncio": "asyncio", "anyio on trio": "trio", "trio": "trio"}
-ROLES = ("server", "mock server")
-URL = "ws://localhost"
+#: What a server says that answers every request the same.
+ANSWER = encode_json(AccessToken("x", "Bearer", 900, STREAM_SCOPE))[:-1] + b"," + encode_json(AnalysisResult())[1:]
 UNTYPED = "the iteration ended without SessionClosed"
 
 WHOLE = Fault()
 
 #: What the mock server logs at the end of a connection without a session; garbage may ask for plain HTTP.
-_ENDINGS = ("no upgrade", "upgrade refused", "request answered", "request refused", "request broken off")
-
-#: What a client does with its session; where it iterates to the end itself, it returns how that was.
-Play = Callable[[ClientStream], Awaitable[str | None]]
+_ENDINGS = (
+    "no upgrade",
+    "upgrade refused",
+    "request answered",
+    "request refused",
+    "request broken off",
+    "file analysed",
+)
 
 
 @dataclass(frozen=True)
@@ -67,36 +75,9 @@ class _Alarms(logging.Handler):
         return heard
 
 
-async def session(stream: ClientStream) -> None:
-    """A whole session: a config, two segments, and a graceful end."""
-    await stream.send_config(["conversation_quality_overall"])
-    for _ in range(2):
-        await stream.send_segment(b"x" * 200)
-    await stream.end()
-
-
-async def session_of(opening: AbstractAsyncContextManager[ClientStream], play: Play = session) -> str:
-    """Open a session, play it, and hear it to its end; returns how it ended."""
-    try:
-        async with opening as stream:
-            failure = ""
-            try:
-                if over := await play(stream):
-                    return over
-            except StreamError as error:
-                failure = f"{type(error).__name__}, "
-            async for event in stream:
-                if isinstance(event, SessionClosed):
-                    return f"{failure}closed {event.code}"
-            return f"{failure}without SessionClosed"
-    except (StreamError, RemoteProtocolError) as error:
-        return type(error).__name__
-
-
-async def client(face: str, end: End, play: Play = session) -> str:
-    """Be a client of the adapter at the end of a line; returns how it ended."""
-    transport: Any = ihproto.trio._Transport(TrioEnd(end)) if face == "trio" else ihproto.anyio._Transport(end)
-    return await session_of(Dialer(URL, KEY).open(transport), play)
+def transport(face: str, end: End) -> Transport:
+    """The end of a line, as an adapter takes it."""
+    return ihproto.trio._Transport(TrioEnd(end)) if face == "trio" else ihproto.anyio._Transport(end)
 
 
 class Told:
@@ -124,6 +105,32 @@ class Told:
             elif isinstance(event, SessionClosed):
                 self.tell(f"closed {event.code}")
 
+    async def handle_raw(self, stream: ServerStream) -> None:
+        """Send everything back, answer a close, and give up a client that is silent for too long."""
+        raw = await stream.accept_raw()
+        last: RawEvent | None = None
+        with anyio.move_on_after(IDLE), contextlib.suppress(StreamError):
+            async for last in raw:
+                match last:
+                    case RawText(text, final):
+                        await raw.send_text(text, final=final)
+                    case RawBytes(data, final):
+                        await raw.send_bytes(data, final=final)
+                    case RawClose(code, _):
+                        await raw.close(code)
+        self.tell(type(last).__name__)
+
+    async def answer(self, exchange: HttpExchange) -> None:
+        """Hear a plain request to its end, and answer it."""
+        try:
+            async for _ in exchange:
+                pass
+        except StreamError:
+            self.tell("request broken off")
+            raise
+        await exchange.respond(200, ANSWER)
+        self.tell("request answered")
+
     def log(self, entry: LogEntry) -> None:
         """Take an entry of the mock server."""
         if entry.event == "session closed":
@@ -147,7 +154,8 @@ class Told:
 def mock_server(told: Told, **options: Any) -> MockServer:
     """A mock server that takes any bytes for three seconds of video."""
     return MockServer(
-        keys={KEY: ["interhumanai.stream"]},
+        keys={KEY: [STREAM_SCOPE, UPLOAD_SCOPE]},
+        key_pairs=[KeyPair(DEFAULT_KEY_ID, DEFAULT_KEY_SECRET, frozenset({STREAM_SCOPE}))],
         make_scanner=lambda contract: NominalScanner(3.0),
         log=told.log,
         **options,
@@ -161,9 +169,10 @@ class House:
         told: How connections ended, as the server was told.
     """
 
-    def __init__(self, face: str, role: str) -> None:
+    def __init__(self, face: str, role: str, meeting: Meeting = SESSION) -> None:
         self.face = face
         self.role = role
+        self.meeting = meeting
         self._told = Told()
         self.told = self._told.ends
         self._board = Switchboard()
@@ -172,11 +181,16 @@ class House:
 
     def _serve(self) -> AbstractAsyncContextManager[Any]:
         told = self._told
+        options = ServeOptions(ssl_context=server_tls() if self.meeting.tls else None)
         if self.role == "mock server":
-            return mock_server(told, listener=self._board)
+            return mock_server(told, listener=self._board, **options)
+        options["on_failed"] = told.fail
+        if self.role == "http server":
+            options["on_request"] = told.answer
+        handler = told.handle_raw if self.role == "raw server" else told.handle
         if self.face == "trio":
-            return ihproto.trio.serve(told.handle, listener=TrioSwitchboard(self._board), on_failed=told.fail)
-        return ihproto.anyio.serve(told.handle, listener=self._board, on_failed=told.fail)
+            return ihproto.trio.serve(handler, listener=TrioSwitchboard(self._board), **options)
+        return ihproto.anyio.serve(handler, listener=self._board, **options)
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[House]:
@@ -216,9 +230,9 @@ class House:
         return Ended(how, since(line, line.server), "; ".join(wrong))
 
     async def meet(self, fault: Fault) -> tuple[Line, Ended, Ended]:
-        """A whole session of a client of ours with the server, under a fault; how client and server ended."""
+        """A client of ours meets the server, under a fault; how client and server ended."""
         line = self.connect(fault)
-        how = await client(self.face, line.client)
+        how = await self.meeting.client(self.face, line.client)
         ours = Ended(how, since(line, line.client), "" if typed(how) else UNTYPED)
         theirs = await self.ending(line)
         return line, ours, theirs

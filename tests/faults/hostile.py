@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import random
 import zlib
 from collections.abc import Awaitable, Callable
@@ -10,8 +11,9 @@ from collections.abc import Awaitable, Callable
 import anyio
 import attrs
 from adapters.faces import READY
-from faults.ends import Play, session
-from faults.line import End
+from anyio.abc import ByteStream
+from faults.line import CAPACITY, CLOSING, IDLE, SENDING, SILENCE, UPGRADE, End
+from faults.meetings import SESSION, Client, Meeting, Play, client
 from wire.raw import (
     BINARY,
     CLOSE,
@@ -37,9 +39,6 @@ Script = Callable[[End], Awaitable[None]]
 #: A mask that leaves the payload as it is: masking in Python takes longer than all the rest.
 NO_MASK = bytes(4)
 
-#: What the documentation of the adapters names, in seconds.
-UPGRADE, CLOSING, SENDING, IDLE = 30.0, 10.0, 60.0, 300.0
-
 
 @attrs.frozen
 class Peer:
@@ -51,8 +50,10 @@ class Peer:
         ends: How the other side may end.
         deadline: When the other side has let go of the connection at the latest, in seconds.
         memory: How much the other side may hold at a time, in bytes; None where that is not measured.
-        play: What the client under test does, where it is one.
+        client: The client under test, where it is one.
+        meeting: What the server under test can do, where it is one.
         times: How often it is met in a full run.
+        capacity: How many bytes a client's connection to it holds each way before its sender waits.
     """
 
     name: str
@@ -60,8 +61,15 @@ class Peer:
     ends: tuple[str, ...]
     deadline: float = 0.0
     memory: int | None = None
-    play: Play = session
+    client: Client = client
+    meeting: Meeting = SESSION
     times: int = 1
+    capacity: int = CAPACITY
+
+
+def playing(play: Play) -> Client:
+    """A client that does something of its own with its session."""
+    return functools.partial(client, play=play)
 
 
 async def pour(end: End, piece: bytes, size: int) -> None:
@@ -79,18 +87,18 @@ async def hear(end: End) -> None:
 async def pour_and_hear(end: End, piece: bytes, size: int) -> None:
     """Send the same over and over, and read meanwhile."""
     async with anyio.create_task_group() as group:
-        group.start_soon(_hear_quietly, end)
+        group.start_soon(hear_quietly, end)
         with contextlib.suppress(anyio.BrokenResourceError):
             await pour(end, piece, size)
         group.cancel_scope.cancel()
 
 
-async def _hear_quietly(end: End) -> None:
+async def hear_quietly(end: End) -> None:
     with contextlib.suppress(anyio.EndOfStream, anyio.BrokenResourceError):
         await hear(end)
 
 
-async def _head(end: End) -> bytes:
+async def read_head(end: ByteStream) -> bytes:
     data = b""
     while b"\r\n\r\n" not in data:
         data += await end.receive()
@@ -105,7 +113,7 @@ def headers(count: int) -> list[tuple[str, str]]:
 
 
 async def accept(end: End, *first: bytes) -> None:
-    key = head(await _head(end)).get("sec-websocket-key")
+    key = head(await read_head(end)).get("sec-websocket-key")
     assert key is not None
     await end.send(response(key) + b"".join(first))
 
@@ -120,27 +128,31 @@ def saying(*first: bytes, stay: bool = True, flood: bytes = b"", size: int = MIB
         if stay and listen:
             await hear(end)
         elif stay:
-            await end.wait_closed()
-            await anyio.sleep(2 * SENDING)
+            await takes_nothing(end)
 
     return script
 
 
+async def takes_nothing(end: End) -> None:
+    await end.wait_closed()
+    await anyio.sleep(2 * SENDING)
+
+
 async def _many_headers(end: End) -> None:
-    key = head(await _head(end)).get("sec-websocket-key")
+    key = head(await read_head(end)).get("sec-websocket-key")
     assert key is not None
     await end.send(response(key, *headers(10_000)))
     await hear(end)
 
 
 async def _interim(end: End) -> None:
-    await _head(end)
+    await read_head(end)
     await pour(end, b"HTTP/1.1 100 Continue\r\n\r\n" * 500, 256 * KIB)
     await hear(end)
 
 
 async def _endless_refusal(end: End) -> None:
-    await _head(end)
+    await read_head(end)
     await end.send(refusal(503, b"", ("Transfer-Encoding", "chunked")).replace(b"Content-Length: 0\r\n", b""))
     await pour(end, b"1000\r\n" + bytes(4096) + b"\r\n", 2 * MIB)
     await hear(end)
@@ -152,7 +164,7 @@ async def _noise_to_client(end: End) -> None:
 
 
 async def _noise_for_an_answer(end: End) -> None:
-    key = head(await _head(end)).get("sec-websocket-key")
+    key = head(await read_head(end)).get("sec-websocket-key")
     assert key is not None
     answer = bytearray(response(key))
     for _ in range(NOISE.randrange(1, 4)):
@@ -192,10 +204,15 @@ async def _close(stream: ClientStream) -> None:
     await stream.close()
 
 
+async def _listen(stream: ClientStream) -> None:
+    """Say nothing, and wait for what comes."""
+
+
 LOST = ("closed 1006", "ConnectionBroken, closed 1006", "PeerStalled, closed 1006")
 TYPED = ("UpgradeError", "SessionRefused", "closed", "ConnectionBroken", "PeerStalled", "RemoteProtocolError")
 
 SERVERS = (
+    Peer("takes no request", takes_nothing, ("UpgradeError",), UPGRADE, capacity=0),
     Peer("10,000 headers", _many_headers, ("UpgradeError",), memory=4 * MIB),
     Peer("interim responses without end", _interim, ("UpgradeError",), UPGRADE, memory=MIB),
     Peer("a refusal without end", _endless_refusal, ("UpgradeError",), UPGRADE, memory=MIB),
@@ -206,12 +223,13 @@ SERVERS = (
         LOST,
         SENDING,
         memory=2 * MIB,
-        play=_send_much,
+        client=playing(_send_much),
     ),
     Peer("pong flood", saying(READY, flood=PONGS, stay=False), LOST, memory=2 * MIB),
     Peer("compressed bomb", saying(READY, frame(TEXT, BOMB, reserved=4)), LOST, memory=2 * MIB),
     Peer("compressed bomb for a greeting", saying(frame(TEXT, BOMB, reserved=4)), ("SessionRefused",), memory=2 * MIB),
-    Peer("close without reply", saying(READY), LOST, CLOSING, play=_close),
+    Peer("close without reply", saying(READY), LOST, CLOSING, client=playing(_close)),
+    Peer("silent for ever", saying(READY), LOST, SILENCE, client=playing(_listen)),
     Peer(
         "close, then stays",
         saying(READY, frame(CLOSE, close_payload(1001))),
@@ -226,7 +244,7 @@ SERVERS = (
         LOST,
         CLOSING,
         memory=4 * MIB,
-        play=_close,
+        client=playing(_close),
     ),
     Peer(
         "a text in tiny frames",
@@ -253,7 +271,7 @@ def asking(*first: bytes, flood: bytes = b"", size: int = MIB, listen: bool = Tr
 
     async def script(end: End) -> None:
         await end.send(request(("Authorization", f"Bearer {KEY}")))
-        await _head(end)
+        await read_head(end)
         await end.send(b"".join(first))
         if flood:
             await (pour_and_hear if listen else pour)(end, flood, size)
@@ -288,7 +306,7 @@ async def _noise_to_server(end: End) -> None:
 
 async def _half_closes(end: End) -> None:
     await end.send(request(("Authorization", f"Bearer {KEY}")))
-    await _head(end)
+    await read_head(end)
     await end.send_eof()
     await hear(end)
 

@@ -16,9 +16,12 @@ from anyio.abc import ByteStream, Listener, TaskGroup
 from trio.testing import MockClock
 
 T = TypeVar("T")
-_DAY = 24 * 3600
+_MONTH = 30 * 24 * 3600
 
-#: How many bytes one direction holds before its sender waits.
+#: What the documentation of the adapters names, in seconds.
+UPGRADE, CLOSING, SENDING, IDLE, SILENCE = 30.0, 10.0, 60.0, 300.0, 90.0
+
+#: How many bytes one direction holds before its sender waits, unless something else is asked for.
 CAPACITY = 64 * 1024
 #: How many bytes of each direction are remembered.
 RECORDED = 16 * 1024
@@ -61,7 +64,7 @@ class Fault:
 class _Pipe:
     """One direction."""
 
-    def __init__(self, pace: Kind) -> None:
+    def __init__(self, pace: Kind, capacity: int) -> None:
         self.record = bytearray()
         self.passed = 0
         self.limit: int | None = None
@@ -72,6 +75,7 @@ class _Pipe:
         self.broken = False
         self.closed = False
         self._pace = pace
+        self._capacity = capacity
         self._read = 0
         self._kept = bytearray()
         self._changed = anyio.Event()
@@ -92,7 +96,7 @@ class _Pipe:
                 raise anyio.BrokenResourceError
             if self.swallows:
                 return
-            room = CAPACITY - len(self._kept)
+            room = self._capacity - len(self._kept)
             if self.limit is not None and not self.stalled:
                 room = min(room, self.limit - self.passed)
             if room <= 0:
@@ -169,15 +173,19 @@ class End(ByteStream):
 class Line:
     """A connection between a client and a server.
 
+    Args:
+        fault: What happens to it.
+        capacity: How many bytes each direction holds before its sender waits.
+
     Attributes:
         client: The end of the client.
         server: The end of the server.
         struck_at: When the fault happened, in seconds; None if it has not.
     """
 
-    def __init__(self, fault: Fault = Fault()) -> None:
+    def __init__(self, fault: Fault = Fault(), capacity: int = CAPACITY) -> None:
         pace = fault.kind if fault.kind in (Kind.DRIP, Kind.CRAWL) else Kind.NONE
-        self._up, self._down = _Pipe(pace), _Pipe(pace)
+        self._up, self._down = _Pipe(pace, capacity), _Pipe(pace, capacity)
         self._fault = fault
         self.client = End(self._down, self._up)
         self.server = End(self._up, self._down)
@@ -310,10 +318,10 @@ class _JumpingLoop(asyncio.SelectorEventLoop):
 
 
 def run_virtually(backend: str, body: Callable[[], Awaitable[T]]) -> T:
-    """Run on a clock that jumps whenever everybody waits; what hangs fails after a day of it."""
+    """Run on a clock that jumps whenever everybody waits; what hangs fails after a month of it."""
 
     async def main() -> T:
-        with anyio.fail_after(_DAY):
+        with anyio.fail_after(_MONTH):
             return await body()
 
     if backend == "asyncio":

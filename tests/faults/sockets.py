@@ -12,7 +12,8 @@ import anyio.abc
 from adapters.faces import READY, Face, RawPeer, descriptors, raw_server, run_body, settle
 from anyio.abc import SocketAttribute
 from faults.cases import Tally
-from faults.ends import ROLES, UNTYPED, Ended, Told, mock_server, session_of, typed
+from faults.ends import UNTYPED, Ended, Told, mock_server, typed
+from faults.meetings import SESSION, session_of
 from wire.raw import BINARY, KEY, TEXT, frame, masked, ready, request
 
 
@@ -146,4 +147,4 @@ def crowd_of_sockets(face: Face, role: str, count: int = 500) -> Tally:
 
 def roles_of(face: Face) -> tuple[str, ...]:
     """The servers that there are on a face: the mock server is an anyio program."""
-    return ROLES[:1] if face.name == "trio" else ROLES
+    return SESSION.roles[:1] if face.name == "trio" else SESSION.roles

@@ -7,20 +7,22 @@ from collections.abc import Callable
 from typing import Any
 
 import anyio
+import attrs
 import pytest
-from adapters.faces import analyse
+from adapters.faces import READY, analyse
 from anyio.abc import TaskGroup
-from faults.cases import Tally, against_client, against_server, breaks, crowd
-from faults.ends import FACES, ROLES, Ended, client
-from faults.hostile import CLIENTS, SERVERS, Peer
+from faults.cases import CLIENTS, SERVERS, Tally, against_client, against_server, breaks, crowd, roles_of
+from faults.ends import Ended
+from faults.hostile import KIB, PINGS, Peer, saying
 from faults.line import End, Line, Switchboard, run_virtually
+from faults.meetings import FACES, MEETINGS, SESSION, Meeting, client
 
 import ihproto.anyio
 from ihproto._adapter.driver import Driver
 from ihproto.wire.outbox import Outbox
 
 #: A prime, so that each run of bytes is hit at different places.
-STEP = 61
+STEP = 149
 #: Long floods are for the long run.
 SLOW = {
     "ping flood",
@@ -29,34 +31,47 @@ SLOW = {
     "a text in tiny frames",
     "interim responses without end",
     "talks after the close",
+    "a response without end",
 }
-ROLES_OF_FACES = [(face, role) for face in FACES for role in ROLES if (face, role) != ("trio", "mock server")]
 
 
-def brief(peers: tuple[Peer, ...]) -> list[Peer]:
-    return [peer for peer in peers if peer.name not in SLOW]
+def servers_of(meeting: Meeting) -> list[tuple[str, ...]]:
+    return [(face, role) for face in FACES for role in roles_of(face, meeting)]
+
+
+ROLES_OF_FACES = servers_of(SESSION)
+# Sessions with everybody, and whatever else there is with every second one: the long run takes them all.
+BREAKS = [(SESSION, *one) for one in ROLES_OF_FACES]
+BREAKS += [(other, *one) for number, other in enumerate(MEETINGS[1:]) for one in servers_of(other)[number % 2 :: 2]]
+
+
+def one_of(peers: tuple[Peer, ...], among: Callable[[Peer], list[tuple[str, ...]]]) -> list[Any]:
+    """Each peer with one of those that it may meet, by turns."""
+    brief = [peer for peer in peers if peer.name not in SLOW]
+    met = [(peer, among(peer)[number % len(among(peer))]) for number, peer in enumerate(brief)]
+    return [pytest.param(peer, *one, id="-".join((peer.name, *one))) for peer, one in met]
 
 
 def named(peers: tuple[Peer, ...], name: str) -> Peer:
     return next(peer for peer in peers if peer.name == name)
 
 
-@pytest.mark.parametrize(("face", "role"), ROLES_OF_FACES)
-def test_a_session_that_breaks_ends_in_time_on_both_sides(face: str, role: str) -> None:
-    tallies = breaks(face, role, STEP)
+@pytest.mark.parametrize(
+    ("meeting", "face", "role"), BREAKS, ids=lambda one: one.name or "session" if isinstance(one, Meeting) else one
+)
+def test_what_breaks_ends_in_time_on_both_sides(meeting: Meeting, face: str, role: str) -> None:
+    tallies = breaks(face, role, STEP, meeting)
     assert [one for tally in tallies for one in tally.wrong] == []
     assert all(tally.ends.total() for tally in tallies)
 
 
-@pytest.mark.parametrize("face", FACES)
-@pytest.mark.parametrize("peer", brief(SERVERS), ids=lambda peer: peer.name)
-def test_a_client_survives_a_server_without_rules(face: str, peer: Peer) -> None:
+@pytest.mark.parametrize(("peer", "face"), one_of(SERVERS, lambda _: [(face,) for face in FACES]))
+def test_a_client_survives_a_server_without_rules(peer: Peer, face: str) -> None:
     assert against_client(face, peer, times=10).wrong == []
 
 
-@pytest.mark.parametrize(("face", "role"), ROLES_OF_FACES)
-@pytest.mark.parametrize("peer", brief(CLIENTS), ids=lambda peer: peer.name)
-def test_a_server_survives_a_client_without_rules(face: str, role: str, peer: Peer) -> None:
+@pytest.mark.parametrize(("peer", "face", "role"), one_of(CLIENTS, lambda peer: servers_of(peer.meeting)))
+def test_a_server_survives_a_client_without_rules(peer: Peer, face: str, role: str) -> None:
     assert against_server(face, role, peer, times=10).wrong == []
 
 
@@ -111,7 +126,9 @@ def test_a_close_that_is_waited_for_too_long_is_noticed(monkeypatch: pytest.Monk
 
 def test_pongs_that_pile_up_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Outbox, "answer_ping", Outbox.append)
-    tally = against_client("anyio on trio", named(SERVERS, "ping flood, reads nothing"))
+    flood = saying(READY, flood=PINGS, size=512 * KIB, listen=False)
+    peer = attrs.evolve(named(SERVERS, "ping flood, reads nothing"), script=flood, memory=1536 * KIB)
+    tally = against_client("anyio on trio", peer)
     assert any("held" in one for one in tally.wrong)
 
 

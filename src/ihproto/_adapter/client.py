@@ -11,7 +11,7 @@ from typing import Self, TypedDict
 
 from ihproto._adapter.driver import Driver, Transport
 from ihproto._adapter.endpoint import Endpoint
-from ihproto._adapter.errors import SessionRefused, StreamError, UpgradeError
+from ihproto._adapter.errors import SessionRefused, StreamError
 from ihproto.automata import ClientState
 from ihproto.client import ClientSession
 from ihproto.errors import LocalProtocolError, Side, Violation
@@ -43,6 +43,7 @@ class ClientStream:
     Iterate over it for the events (`Envelope`, `Violated`, `SessionClosed`); iteration ends after `SessionClosed`.
     Sending and iterating may happen in different tasks, and for anything long they should: while nobody iterates,
     nothing is read, pings are not answered, and what a server says before it hangs up may be lost with the connection.
+    While somebody does, a server that is gone without a word is noticed; see `ping_interval` of `connect`.
 
     Attributes:
         session: The session, for everything that can be asked about it.
@@ -191,6 +192,7 @@ class ConnectOptions(TypedDict, total=False):
     headers: Sequence[tuple[str, str]]
     connect_timeout: float
     close_timeout: float
+    ping_interval: float | None
     drain_grace: float | None
     send_timeout: float
     tap: Tap | None
@@ -216,6 +218,9 @@ class Dialer(Endpoint):
         headers: More headers for the upgrade request.
         connect_timeout: How long each of connecting, upgrade, and `session.ready` may take, in seconds.
         close_timeout: How long to wait for the answer to a close, in seconds.
+        ping_interval: After how long a silence the server is pinged while somebody iterates, in seconds; when two pings
+            have brought nothing, the connection is lost: in a minute and a half, unless something else is asked for.
+            None to wait for ever.
         drain_grace: How much longer than announced a drain may take, and for how long the server must have been silent
             at the end where it announces nothing, in seconds; None for what fits the revision, see `ClientSession`.
         send_timeout: How long the server may not take our bytes, in seconds.
@@ -246,6 +251,7 @@ class Dialer(Endpoint):
         headers: Sequence[tuple[str, str]] = (),
         connect_timeout: float = 30.0,
         close_timeout: float = 10.0,
+        ping_interval: float | None = 30.0,
         drain_grace: float | None = None,
         send_timeout: float = 60.0,
         tap: Tap | None = None,
@@ -274,6 +280,7 @@ class Dialer(Endpoint):
             headers=tuple(headers),
             upgrade_timeout=connect_timeout,
             close_timeout=close_timeout,
+            ping_interval=ping_interval,
             tap=tap,
         )
         # Whatever is wrong with the credential shows here, before anything is connected.
@@ -302,15 +309,11 @@ class Dialer(Endpoint):
     @asynccontextmanager
     async def open(self, transport: Transport) -> AsyncIterator[ClientStream]:
         """Upgrade, wait for `session.ready`, hand out the stream, and leave nothing behind."""
-        driver = Driver(self._make_wire(transport.now()), transport, self._send_timeout)
+        wire = self._make_wire(transport.now())
         try:
-            await driver.flush(patient=False)
-            while driver.wire.session is None:
-                for event in driver.wire.events():
-                    if isinstance(event, UpgradeRefused | UpgradeFailed):
-                        raise UpgradeError(event)
-                await driver.step()
-            stream = ClientStream(driver.wire.session, driver)
+            await self.upgrade(wire, transport)
+            assert wire.session is not None
+            stream = ClientStream(wire.session, Driver(wire, transport, self._send_timeout))
             await stream.wait_ready()
             yield stream
             await stream.close()

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, suppress
 from typing import Generic, Protocol, TypeVar
 
 from ihproto._adapter.errors import ConnectionBroken, PeerStalled
 
 #: How much is read from a socket at once, in bytes: no less than asyncio reads, or anyio would cut it up.
 RECEIVE_SIZE = 256 * 1024
+
+_CLOSED = "the connection is closed; the events tell why"
 
 
 class Scope(Protocol):
@@ -86,6 +88,10 @@ class Driver(Generic[W]):
         transport: What moves the bytes.
         send_timeout: How long the peer may not take our bytes, in seconds.
         cure: What to do about a peer that takes none, behind a semicolon; empty when nothing can be done.
+
+    Attributes:
+        lead: How much may arrive while another task is sending, in bytes, before reading waits for it; None for any
+            amount. What arrives may have answers, and a peer that takes none is not to fill the memory with them.
     """
 
     def __init__(
@@ -99,6 +105,8 @@ class Driver(Generic[W]):
         self.transport = transport
         self._send_timeout = send_timeout
         self._cure = cure
+        self.lead: int | None = None
+        self._ahead = 0
         self._writing = transport.lock()
         self._reading = transport.lock()
         self._steps = 0
@@ -108,12 +116,13 @@ class Driver(Generic[W]):
     def check(self) -> None:
         """Raise `ConnectionBroken` if nothing can be sent any more."""
         if self._broken or self.wire.finished:
-            raise ConnectionBroken("the connection is closed; the events tell why")
+            raise ConnectionBroken(_CLOSED)
 
     def break_off(self, reason: str) -> None:
         """Give the connection up, because what was sent of a message or a frame cannot be completed."""
         self._broken = True
         self.wire.receive_eof(self.transport.now(), reason)
+        self.nudge()
 
     @property
     def reading(self) -> bool:
@@ -154,6 +163,8 @@ class Driver(Generic[W]):
                     self._steps += 1
 
     async def _step(self) -> None:
+        if self.lead is not None and self._ahead > self.lead:
+            await self.wait_sent()
         data = b""
         with self.transport.scope(self._deadline()) as scope:
             self._receiving = scope
@@ -162,6 +173,7 @@ class Driver(Generic[W]):
             finally:
                 self._receiving = None
         now = self.transport.now()
+        self._ahead = self._ahead + len(data) if self._writing.locked() else 0
         try:
             if scope.cancelled_caught:
                 self.wire.handle_timeout(now)
@@ -179,10 +191,18 @@ class Driver(Generic[W]):
             patient: Wait for a task that is sending already, and raise when the bytes cannot be sent. Otherwise that
                 task takes ours along, and a loss shows as the end of the session.
         """
-        if self._broken or (self._writing.locked() and not patient):
+        if self._broken:
+            # It goes nowhere, but the answer to a close is not to be waited for without end.
+            self.wire.data_to_send(self.transport.now())
+            self._reschedule()
+            return
+        if self._writing.locked() and not patient:
             return
         async with self._writing:
             try:
+                if self._broken:
+                    # By the task that was waited for: what comes behind a piece of a frame is worth nothing.
+                    raise ConnectionBroken(_CLOSED)
                 while data := self.wire.data_to_send(self.transport.now()):
                     await self._send(data)
             except ConnectionBroken:
@@ -198,14 +218,22 @@ class Driver(Generic[W]):
                 self.break_off("a send was cancelled in the middle of a frame")
                 raise
             finally:
-                if self._receiving is not None:
-                    self._receiving.deadline = self._deadline()
+                self._reschedule()
+
+    async def flush_in_turn(self) -> None:
+        """Send what is to be sent, behind what other tasks are sending; a loss shows as the end of the session."""
+        with suppress(ConnectionBroken, PeerStalled):
+            await self.flush()
 
     async def _send(self, data: bytes) -> None:
         with self.transport.scope(self.transport.now() + self._send_timeout) as scope:
             await self.transport.send_all(data)
         if scope.cancelled_caught:
             raise PeerStalled(f"the peer has not taken our bytes for {self._send_timeout:g} s{self._cure}")
+
+    def _reschedule(self) -> None:
+        if self._receiving is not None:
+            self._receiving.deadline = self._deadline()
 
     def _deadline(self) -> float:
         if self.wire.finished:

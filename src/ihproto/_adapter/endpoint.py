@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import ssl
 
-from ihproto._adapter.errors import ConnectError
-from ihproto.wire import Target
+from ihproto._adapter.driver import Driver, Transport
+from ihproto._adapter.errors import ConnectError, UpgradeError
+from ihproto.wire import ClientConnection, Target, UpgradeFailed, UpgradeRefused
 
 
 class Endpoint:
@@ -15,7 +16,7 @@ class Endpoint:
     Args:
         target: Where it is (HS-1).
         ssl_context: The TLS settings, where the target wants TLS; None for the defaults.
-        connect_timeout: How long connecting, with TLS, may take, in seconds.
+        connect_timeout: How long each of connecting, with TLS, and upgrade may take, in seconds.
     """
 
     def __init__(self, target: Target, ssl_context: ssl.SSLContext | None, connect_timeout: float) -> None:
@@ -24,6 +25,20 @@ class Endpoint:
         self.ssl_context: ssl.SSLContext | None = None
         if target.tls:
             self.ssl_context = ssl_context if ssl_context is not None else ssl.create_default_context()
+
+    async def upgrade(self, wire: ClientConnection, transport: Transport) -> None:
+        """Ask for the upgrade and wait for the answer.
+
+        Raises:
+            UpgradeError: If the server does not accept it.
+        """
+        driver = Driver(wire, transport, self.connect_timeout, cure="")
+        await driver.flush(patient=False)
+        while wire.session is None and wire.raw is None:
+            for event in wire.events():
+                if isinstance(event, UpgradeRefused | UpgradeFailed):
+                    raise UpgradeError(event)
+            await driver.step()
 
     def too_slow(self) -> ConnectError:
         """The error for a server that does not answer."""

@@ -11,7 +11,6 @@ from typing import Self, TypedDict
 
 from ihproto._adapter.driver import Driver, Transport
 from ihproto._adapter.endpoint import Endpoint
-from ihproto._adapter.errors import UpgradeError
 from ihproto.revisions import V1, Revision
 from ihproto.wire import (
     ClientConnection,
@@ -21,8 +20,6 @@ from ihproto.wire import (
     ServerConnection,
     Target,
     UpgradeAccepted,
-    UpgradeFailed,
-    UpgradeRefused,
 )
 
 
@@ -31,7 +28,7 @@ class RawStream:
 
     Iterate over it for what arrives; iteration ends when the connection does, and not before a close frame that another
     task is sending has left. A close frame of the peer is not answered by itself: call `close`. Sending and iterating
-    may happen in different tasks.
+    may happen in different tasks. A peer that is silent is waited for without end, but for the answer to a close.
 
     All sends raise `StreamError` when the connection is lost.
 
@@ -95,7 +92,6 @@ class RawStream:
     def abort(self, reason: str = "aborted by this side") -> None:
         """Give the connection up without a close frame; the socket is closed when its owner lets go of it."""
         self._driver.break_off(reason)
-        self._driver.nudge()
 
     def __aiter__(self) -> Self:
         return self
@@ -183,16 +179,11 @@ class RawDialer(Endpoint):
     @asynccontextmanager
     async def open(self, transport: Transport) -> AsyncIterator[RawStream]:
         """Upgrade, hand out the stream, and leave nothing behind."""
-        driver = Driver(self._make_wire(transport.now()), transport, self._send_timeout)
+        wire = self._make_wire(transport.now())
         try:
-            await driver.flush(patient=False)
-            while driver.wire.raw is None:
-                for event in driver.wire.events():
-                    if isinstance(event, UpgradeRefused | UpgradeFailed):
-                        raise UpgradeError(event)
-                await driver.step()
-            (accepted,) = driver.wire.events()
+            await self.upgrade(wire, transport)
+            (accepted,) = wire.events()
             assert isinstance(accepted, UpgradeAccepted)
-            yield RawStream(driver, accepted)
+            yield RawStream(Driver(wire, transport, self._send_timeout), accepted)
         finally:
             await transport.aclose()

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Self, TypeAlias, TypedDict
 
-from ihproto._adapter.driver import Driver, Scope, Transport
+from ihproto._adapter.driver import RECEIVE_SIZE, Driver, Scope, Transport
 from ihproto._adapter.errors import ConnectError
 from ihproto._adapter.exchange import HttpExchange, RequestHandler, handle_request, logger
 from ihproto._adapter.raw import RawStream
@@ -59,7 +59,8 @@ class ServerStream:
     """The connection of one client.
 
     First answer `request` with `accept` or `refuse`, then iterate over the events; iteration ends after
-    `SessionClosed`.
+    `SessionClosed`. Several tasks may send; each goes on when the client has taken what it sent. A connection that is
+    lost shows in the events alone.
 
     Attributes:
         request: What the client asked for.
@@ -125,6 +126,7 @@ class ServerStream:
         else:
             session.refuse(refuse, now, message=message)
         self._driver.wire.accept(session, now)
+        self._driver.lead = RECEIVE_SIZE
         await self._driver.flush(patient=False)
 
     async def refuse(self, status: int, error: HttpError) -> None:
@@ -153,27 +155,27 @@ class ServerStream:
     async def send_analysis(self, analysis: WindowAnalysis) -> None:
         """Say what the analysis of the oldest outstanding window means; see `ServerSession.send_analysis`."""
         self.session.send_analysis(analysis, self._driver.transport.now())
-        await self._driver.flush(patient=False)
+        await self._driver.flush_in_turn()
 
     async def drop_window(self, window: Window) -> None:
         """Leave the oldest outstanding window without analysis; see `ServerSession.drop_window`."""
         self.session.drop_window(window, self._driver.transport.now())
-        await self._driver.flush(patient=False)
+        await self._driver.flush_in_turn()
 
     async def send_error(self, code: str, *, message: str | None = None, segment: int | None = None) -> None:
         """Say that something went wrong; see `ServerSession.send_error`."""
         self.session.send_error(code, self._driver.transport.now(), message=message, segment=segment)
-        await self._driver.flush(patient=False)
+        await self._driver.flush_in_turn()
 
     async def send_feedback(self, feedback: str) -> None:
         """Say a piece of advice; see `ServerSession.send_feedback`."""
         self.session.send_feedback(feedback, self._driver.transport.now())
-        await self._driver.flush(patient=False)
+        await self._driver.flush_in_turn()
 
     async def send_degraded(self, ranges: Iterable[MediaRange]) -> None:
         """Say that stretches were analysed with part of the picture missing; see `ServerSession.send_degraded`."""
         self.session.send_degraded(ranges, self._driver.transport.now())
-        await self._driver.flush(patient=False)
+        await self._driver.flush_in_turn()
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
         """Close at once and wait for the answer (CLS-3)."""

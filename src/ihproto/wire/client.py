@@ -54,6 +54,8 @@ class ClientConnection:
         subprotocols: More subprotocols to offer, after those of the credential.
         upgrade_timeout: How long the answer to the upgrade may take, in seconds.
         close_timeout: How long to wait for the answer to a close frame, in seconds.
+        ping_interval: After how long a silence to ask the server for a sign of life, in seconds; when two pings have
+            brought none, the connection is lost. None to wait for ever, as `raw` always does.
         max_text_bytes: The longest text message that is accepted, in bytes.
         tap: Told everything that passes, the upgrade included, before this connection acts on it; None for nobody. What
             `raw` carries it is not told: whoever asked for that sees it anyhow.
@@ -80,6 +82,7 @@ class ClientConnection:
         subprotocols: Sequence[str] = (),
         upgrade_timeout: float = 30.0,
         close_timeout: float = 10.0,
+        ping_interval: float | None = None,
         max_text_bytes: int = 16 * 1024 * 1024,
         tap: Tap | None = None,
     ) -> None:
@@ -91,6 +94,7 @@ class ClientConnection:
         self._make_session = make_session if make_session is not None else _default_session
         self._strict = strict
         self._close_timeout = close_timeout
+        self._ping_interval = ping_interval
         self._max_text_bytes = max_text_bytes
         self._tap = tap
         self._deadline = now + upgrade_timeout
@@ -132,20 +136,25 @@ class ClientConnection:
         elif data and not self._refused:
             self._receive_answer(data, now)
 
-    def receive_eof(self, now: float, reason: str = "the connection ended without a close frame") -> None:
+    def receive_eof(self, now: float, reason: str | None = None) -> None:
         """Take note that the peer will send nothing more, or that the connection is given up.
 
         Args:
             now: The present moment, in seconds.
-            reason: What is known about why.
+            reason: Why the connection is given up; None when the server ended it.
         """
         if self._frames is not None:
+            reason = reason if reason is not None else "the connection ended without a close frame"
             if self._tap is not None and self.session is not None and not self._frames.finished:
                 self._tap(Side.SERVER, RawLost(reason), now)
             self._frames.lose(reason)
         elif self._refusal is not None:
             self._finish_refusal(now)
-        elif not self._refused:
+        elif self._refused:
+            pass
+        elif reason is not None:
+            self._fail(f"the upgrade request was not taken: {reason}", now)
+        else:
             what = "the server closed the connection without answering the upgrade; is it one for wss:// or ws://?"
             self._fail(what, now)
 
@@ -237,6 +246,7 @@ class ClientConnection:
             self.session,
             max_text_bytes=self._max_text_bytes,
             close_timeout=self._close_timeout,
+            ping_interval=self._ping_interval,
             tap=self._tap,
         )
         for finding in judge_answer(self._subprotocols, event.subprotocol, correlation_id):

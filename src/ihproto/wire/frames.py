@@ -18,6 +18,8 @@ from ihproto.wire.tap import Tap
 _MESSAGE_TOO_BIG = 1009
 #: How many pieces of a text are kept before they are put together.
 _PIECES = 256
+#: How many pings may bring no sign of life before the connection is lost.
+MAX_UNANSWERED = 2
 
 
 class Carried(Protocol):
@@ -65,6 +67,8 @@ class Frames:
             four at most, since characters are counted.
         refuse_text: Called in place of `receive_text` for a text that is longer; None to close the connection.
         close_timeout: How long to wait for the answer to a close frame, in seconds.
+        ping_interval: After how long a silence to ask the peer for a sign of life, in seconds; when `MAX_UNANSWERED`
+            pings have brought none, the connection is lost. None to wait for ever.
         tap: Told everything that passes, before the session acts on it; None for nobody.
     """
 
@@ -75,6 +79,7 @@ class Frames:
         *,
         max_text_bytes: int,
         close_timeout: float,
+        ping_interval: float | None = None,
         refuse_text: _RefuseText | None = None,
         tap: Tap | None = None,
     ) -> None:
@@ -88,6 +93,9 @@ class Frames:
         self._max_text = max_text_bytes
         self._refuse_text = refuse_text
         self._close_timeout = close_timeout
+        self._ping_interval = ping_interval
+        self._ping_at: float | None = None
+        self._unanswered = 0
         self._text = _Text()
         self._text_size = 0
         self._out = Outbox()
@@ -98,6 +106,9 @@ class Frames:
         """Take bytes; what they say goes to the session, which may raise."""
         if self.finished:
             return
+        if self._ping_interval is not None:
+            self._ping_at = now + self._ping_interval
+            self._unanswered = 0
         for event in self._events(data):
             match event:
                 case ws.TextMessage():
@@ -148,20 +159,34 @@ class Frames:
                     self._pass(self._side, RawClose(code, reason), now)
                     self._out.append(self._ws.send(ws.CloseConnection(code=code, reason=reason)))
                     self._deadline = now + self._close_timeout
+                    self._ping_interval = self._ping_at = None
 
     def next_timeout(self) -> float | None:
-        """The moment at which `handle_timeout` wants to be called, by the session or for its close; None for never."""
-        moments = (self._deadline, self._session.next_timeout())
+        """The moment at which `handle_timeout` wants to be called, None for never."""
+        moments = (self._deadline, self._ping_at, self._session.next_timeout())
         return min((moment for moment in moments if moment is not None), default=None)
 
     def handle_timeout(self, now: float) -> None:
-        """Act on the time: give up a close that is not answered, or let the session act, which may raise."""
+        """Act on the time: give up a peer that does not answer, or let the session act, which may raise."""
         if self._deadline is not None and now >= self._deadline:
-            reason = "the close was not answered"
-            self._pass(self._peer, RawLost(reason), now)
-            self.lose(reason)
+            self._give_up("the close was not answered", now)
+        elif self._ping_interval is not None and self._ping_at is not None and now >= self._ping_at:
+            self._ask(now, self._ping_interval)
         else:
             self._session.handle_timeout(now)
+
+    def _ask(self, now: float, interval: float) -> None:
+        """Ask a silent peer for a sign of life; more than once, since nobody may have been there to hear its answer."""
+        if self._unanswered >= MAX_UNANSWERED:
+            self._give_up(f"{self._unanswered} pings in a row were not answered", now)
+            return
+        self._unanswered += 1
+        self._ping_at = now + interval
+        self._out.append(self._ws.send(ws.Ping()))
+
+    def _give_up(self, reason: str, now: float) -> None:
+        self._pass(self._peer, RawLost(reason), now)
+        self.lose(reason)
 
     def lose(self, reason: str = "") -> None:
         """Take note that the connection is gone."""
