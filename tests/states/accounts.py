@@ -34,11 +34,15 @@ class Account:
         asked: Whether `session.close` has gone out, or come in, and was right.
         closed: Whether this end has closed.
         segments: How many segments there were.
+        begun: Whether the owner of a server has opened the session.
+        ending: Whether the owner of a client has ended it.
     """
 
     asked: bool = False
     closed: bool = False
     segments: int = 0
+    begun: bool = False
+    ending: bool = False
 
     def hear(self, item: object) -> set[str]:
         """Take note of something that arrives, a text, bytes or a close frame; the clauses that it breaks."""
@@ -46,6 +50,10 @@ class Account:
 
     def say(self, item: object) -> None:
         """Take note of something that goes out."""
+        raise NotImplementedError
+
+    def forbids(self, act: str) -> set[str]:
+        """The clauses that an owner would break by something."""
         raise NotImplementedError
 
 
@@ -69,6 +77,7 @@ class ClientAccount(Account):
     BINARY: ClassVar[str] = "ENV-5"
     FRAMING: ClassVar[str] = "ENV-1"
     SAME_SESSION: ClassVar[str] = "ENV-2"
+    CONFIGURES: ClassVar[bool] = True
 
     correlation_id: str | None = None
     include: tuple[str, ...] = ()
@@ -101,6 +110,16 @@ class ClientAccount(Account):
             broken.add(self.SAME_SESSION)
         return broken
 
+    def forbids(self, act: str) -> set[str]:
+        if act == "config" and not self.CONFIGURES:
+            return {"CFG-1"}
+        if self.closed:
+            return {"CLS-3"}
+        return set() if act == "close" else self._forbids(act)
+
+    def _forbids(self, act: str) -> set[str]:
+        return {"CLS-3"} if self.ending and act != "config" else set()
+
     def _ask(self, message: Json) -> None:
         raise NotImplementedError
 
@@ -131,6 +150,17 @@ class LifecycleAccount(ClientAccount):
             self.unanswered.append(None)
         else:
             self.unanswered.append(tuple(message.get("include", ())))
+
+    def _forbids(self, act: str) -> set[str]:
+        if self.ended:
+            return {"CLS-1"}
+        if self.refused and not self.ready:
+            return {"RDY-3"}
+        if act == "config":
+            return set()
+        if not self.ready:
+            return {"RDY-4"}
+        return ({"CLS-2"} if act == "segment" else {"CLS-1"}) if self.asked else set()
 
     def _hear_close(self) -> set[str]:
         """A server closes when it likes (CLS-3), but not between the question for an end and the end (CLS-1)."""
@@ -244,6 +274,9 @@ class LifecycleAccount(ClientAccount):
         if not self.ready and not self.closed:
             self.refused = True
         self.doomed = self.doomed or data["code"] in _CLOSING_ERRORS
+        if data["code"] == "ih6001" and data["segment"] is None and self.unanswered:
+            # Texts are answered in their order; the end that was asked for does not come then.
+            self.asked = self.unanswered.pop(0) is not None and self.asked
         return _judge_error(data, self.segments)
 
 
@@ -278,6 +311,7 @@ class StatusAccount(ClientAccount):
     BINARY = "STS-1"
     FRAMING = "STS-1"
     SAME_SESSION = "HS-9"
+    CONFIGURES = False
 
     sizes: list[int] = attrs.Factory(list)
     said: dict[int, str] = attrs.Factory(dict)
@@ -371,6 +405,15 @@ class ServerAccount(Account):
                 return {"CLS-2"}
             return {"SEG-10"} if not item else {"SEG-3"} if len(item) < self.smallest else set()
         return self._hear_text(str(item))
+
+    def forbids(self, act: str) -> set[str]:
+        if act == "refuse":
+            return {"RDY-3"} if self.begun or self.closed else set()
+        if self.closed:
+            return {"CLS-3"}
+        if act == "open":
+            return {"RDY-1"} if self.begun else set()
+        return {"RDY-1"} if act == "report" and not self.begun else set()
 
     def _hear_text(self, text: str) -> set[str]:
         if not self.keys:

@@ -139,6 +139,8 @@ class End:
     def lose(self) -> None:
         """Let the connection be gone."""
         self.mute = self.lost = True
+        if self.account is not None:
+            self.account.closed = True
         self.session.receive_lost()
 
     def said(self, heard: Item | None = None) -> tuple[Item, ...]:
@@ -216,7 +218,7 @@ class ClientEnd(End):
                 if self.bounds.pieces > 1:
                     yield Act("a segment begins", False, lambda end: end.session.send_segment(data, final=False))
             if allows(ends):
-                yield Act("end", False, lambda end: end.session.end(0.0))
+                yield Act("end", False, ClientEnd.end)
         if allows(ClientTrigger.SEND_CLOSE):
             yield Act("the client closes", False, lambda end: end.session.close())
 
@@ -224,6 +226,12 @@ class ClientEnd(End):
         """Send a config."""
         self.spent += 1
         self.session.send_config(include)
+
+    def end(self) -> None:
+        """End the session; where there is no `session.close`, nothing on the wire tells."""
+        if self.account is not None:
+            self.account.ending = True
+        self.session.end(0.0)
 
 
 class ServerEnd(End):
@@ -247,7 +255,7 @@ class ServerEnd(End):
         if self.over:
             return
         if self.deaf:
-            yield Act("open", True, lambda end: end.session.open(0.0))
+            yield Act("open", True, ServerEnd.open)
             yield Act("refuse", True, lambda end: end.session.refuse("ih2003", 0.0))
             yield Act("the server closes", False, lambda end: end.session.close(0.0, 1001))
             return
@@ -265,6 +273,12 @@ class ServerEnd(End):
         # In the middle of a drain that would be a fault (CLS-1).
         if session._automaton.allows(ServerTrigger.SEND_CLOSE) and session.state is not ih.ServerState.DRAINING:
             yield Act("the server closes", False, lambda end: end.session.close(0.0, 1001))
+
+    def open(self) -> None:
+        """Open the session; where there is no `session.ready`, nothing on the wire tells."""
+        if self.account is not None:
+            self.account.begun = True
+        self.session.open(0.0)
 
     def analyse(self, seen: int) -> None:
         """Say what was seen in the oldest window; each bit of `seen` is a signal, and without any it is dull."""

@@ -72,6 +72,7 @@ class Interner:
     def _row(self, items: tuple[int, ...]) -> int:
         number = self._row_numbers.setdefault(items, len(self._rows))
         if number == len(self._rows):
+            assert number <= _MASK, "more rows than there are numbers"
             self._rows.append(items)
         return number
 
@@ -114,6 +115,7 @@ class Side:
             _expect_nothing_of(end)
         number = self._numbers.setdefault(key, len(self.ends))
         if number == len(self.ends):
+            assert number <= _MASK, "more states of one side than there are numbers"
             self.ends.append(end)
             self.over.append(end.over)
             self.lost.append(end.lost)
@@ -277,10 +279,10 @@ class Exploration:
         self._timeless = math.isinf(client.session.revision.contract.session_idle_timeout_seconds)
         self._names: dict[str, int] = {}
         # What is known of each joint state: the one it was reached from, by which step, and where its steps begin.
-        self._from = array("L", [0])
+        self._from = array("I", [0])
         self._by = array("H", [0])
         self._steps_at = array("Q")
-        self._targets = array("L")
+        self._targets = array("I")
 
     def run(self, *, limit: float = math.inf, progress: bool = False) -> Findings:
         """Explore.
@@ -377,15 +379,17 @@ class Exploration:
         return way
 
     def _longest_run(self) -> tuple[int, bool]:
-        """The length of the longest run, and whether there is one that never ends: states are taken in an order in
-        which every step leads onward, as long as there is such an order."""
+        """The length of the longest run, and whether there is one that never ends.
+
+        States are taken in an order in which every step leads onward; where a run never ends there is none.
+        """
         targets, starts = self._targets, self._steps_at
         count = len(starts)
         starts.append(len(targets))
-        waiting = array("L", bytes(count * array("L").itemsize))
+        waiting = array("I", bytes(count * array("I").itemsize))
         for target in targets:
             waiting[target] += 1
-        longest = array("L", bytes(count * array("L").itemsize))
+        longest = array("I", bytes(count * array("I").itemsize))
         ready = [0] if not waiting[0] else []
         ordered = 0
         while ready:

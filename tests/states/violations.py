@@ -3,18 +3,20 @@
 In every state that a client can be in, within the bounds, each of many messages arrives that its server might say, and
 in every state of a server what its client might. Whether that is right there, and which clauses it breaks, an
 `accounts.Account` says, which knows nothing of the session layer. The session must accuse the other of the same, no
-more and no less. On the way the same account hears everything that real sides say, and must find nothing.
+more and no less, and refuse its own owner what the account forbids. On the way the same account hears everything that
+real sides say, and must find nothing.
 """
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
 import attrs
 from states.accounts import Account, LifecycleAccount, ServerAccount, StatusAccount, WindowAccount
+from states.copies import frozen
 from states.ends import STARTED_AT, Bounds, ClientEnd, Close, End, Item, ServerEnd, copy_of, segment
 from states.joint import Exploration, Findings, Recorder
 from states.tables import CLIENT_NEVER, SERVER_NEVER
@@ -24,6 +26,9 @@ from ihproto.automata import CLIENT_TABLE, SERVER_TABLE, Refusal
 
 #: Each injection is one or more things that arrive one after the other, by a name.
 Injections: TypeAlias = Mapping[str, tuple[Item, ...]]
+
+#: What an owner may ask for, right or not, by the names that accounts know.
+Asked: TypeAlias = Mapping[str, Callable[[Any], object]]
 
 _TIMESTAMP = STARTED_AT.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 _LATE = 1000
@@ -108,17 +113,23 @@ def _lifecycle(revision: ih.Revision) -> Injections:
     ended = _envelope("session.ended", {"reason": "client_shutdown"})
     updated = _envelope("session.updated", {"include": [], **model})
     dull = _envelope("engagement.updated", {"state": "neutral", "start": 0})
+    moves = {
+        "session.ready": ready,
+        "session.closing": closing,
+        "session.ended": ended,
+        "dull": dull,
+        "an error": _error("ih5002"),
+        "an error that closes": _error("ih1001"),
+        "a text refused": _error("ih6001"),
+    }
     return {
         **_ENVELOPES,
+        **{f"{first}, then {then}": (moves[first], moves[then]) for first in moves for then in moves},
         "session.ready": (ready,),
         "session.closing": (closing,),
         "session.ended": (ended,),
         "a refusal and session.ready": (_error("ih2003"), ready),
-        "session.closing twice": (closing, closing),
         "session.closing and a close": (closing, Close(1000)),
-        "session.ended and an error": (ended, _error("ih5002")),
-        "session.ended and session.ready": (ended, ready),
-        "session.ended and a refusal of session.close": (ended, _error("ih6001")),
         "session.updated, off": (updated,),
         "session.updated, on": (_envelope("session.updated", {"include": [ih.INCLUDE_OVERALL], **model}),),
         "session.updated and a close": (updated, Close(1001)),
@@ -130,7 +141,6 @@ def _lifecycle(revision: ih.Revision) -> Injections:
         },
         "a signal that there is not": (_signal("detected", "boredom", _LATE),),
         "dull": (dull,),
-        "dull twice": (dull, dull),
         "engaged": (_envelope("engagement.updated", {"state": "engaged", "start": 0}),),
         "a level that there is not": (_envelope("engagement.updated", {"state": "bored", "start": 0}),),
         "quality, overall": (_quality(overall=_FIFTY),),
@@ -238,6 +248,26 @@ def from_client(revision: ih.Revision) -> Injections:
     }
 
 
+_BY_CLIENTS: Asked = {
+    "config": lambda session: session.send_config([]),
+    "segment": lambda session: session.send_segment(b"x"),
+    "end": lambda session: session.end(0.0),
+    "close": lambda session: session.close(),
+}
+_BY_SERVERS: Asked = {
+    "open": lambda session: session.open(0.0),
+    "refuse": lambda session: session.refuse("ih2003", 0.0),
+    "error": lambda session: session.send_error("ih1001", 0.0),
+    "close": lambda session: session.close(0.0),
+}
+_REPORTS: Asked = {"report": lambda session: session.send_degraded([ih.MediaRange(0, 8)], 0.0)}
+
+
+def by_server(revision: ih.Revision) -> Asked:
+    """What the owner of a server may ask for."""
+    return {**_BY_SERVERS, **_REPORTS} if ih.CoverageDegraded in revision.messages else _BY_SERVERS
+
+
 @attrs.define
 class Verdicts:
     """What came of the injections.
@@ -247,7 +277,7 @@ class Verdicts:
         injected: How many there were.
         wrong: How many of them broke a clause.
         clauses: How often each clause was broken.
-        differences: Where a session accuses of something else than the account does.
+        differences: Where a session accuses of something else than the account does, or refuses something else.
         refusals: The refusals of what arrives that were used.
     """
 
@@ -257,6 +287,14 @@ class Verdicts:
     clauses: Counter[str] = attrs.Factory(Counter)
     differences: dict[str, tuple[list[str], list[str]]] = attrs.Factory(dict)
     refusals: set[tuple[Any, Any]] = attrs.Factory(set)
+
+    def count(self, name: str, end: End, told: set[str], expected: set[str]) -> None:
+        """Take note of what came of one injection."""
+        self.injected += 1
+        self.wrong += bool(expected)
+        self.clauses.update(expected)
+        if told != expected:
+            self.differences.setdefault(f"{name}, {end.session.state}", (sorted(told), sorted(expected)))
 
     @property
     def right(self) -> bool:
@@ -270,11 +308,13 @@ def inject(revision: ih.Revision, bounds: Bounds) -> Verdicts:
     server = ServerEnd.new(revision, bounds, account_of_server(revision))
     exploration = Exploration(client, server)
     verdicts = Verdicts(exploration.run())
-    for ends, injections in (
-        (exploration.client.ends, from_server(revision)),
-        (exploration.server.ends, from_client(revision)),
+    for ends, injections, asked in (
+        (exploration.client.ends, from_server(revision), _BY_CLIENTS),
+        (exploration.server.ends, from_client(revision), by_server(revision)),
     ):
         for end in ends:
+            for name, act in asked.items():
+                _ask(end, name, act, verdicts)
             if not end.over and not end.deaf:
                 for name, items in injections.items():
                     _inject(end, name, items, verdicts)
@@ -293,14 +333,22 @@ def _inject(end: End, name: str, items: tuple[Item, ...], verdicts: Verdicts) ->
             after.take(item)
             for said in after.said(item):
                 account.say(said)
-    accused = {accusation.clause_id for accusation in after.found()}
-    verdicts.injected += 1
-    verdicts.wrong += bool(expected)
-    verdicts.clauses.update(expected)
     verdicts.refusals |= taken.keys() & REFUSALS
-    if accused != expected:
-        where = f"{name}, {end.session.state}"
-        verdicts.differences.setdefault(where, (sorted(accused), sorted(expected)))
+    verdicts.count(name, end, {accusation.clause_id for accusation in after.found()}, expected)
+
+
+def _ask(end: End, name: str, act: Callable[[Any], object], verdicts: Verdicts) -> None:
+    """Ask something of a session; what is refused changes nothing, and nothing goes out."""
+    assert end.account is not None
+    after = copy_of(end)
+    refused: set[str] = set()
+    try:
+        act(after.session)
+    except ih.LocalProtocolError as error:
+        refused.add(error.violation.clause.id)
+        if frozen(after) != frozen(end):
+            refused.add("and does something")
+    verdicts.count(name, end, refused, end.account.forbids(name))
 
 
 #: The refusals in the tables of what arrives, but for those that no session can take.
