@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import pytest
 from states.copies import SKIPPED
 from states.ends import Bounds
@@ -16,8 +18,7 @@ SMALL = Bounds(segments=1, configs=1, signals=1)
 TINY = Bounds(segments=1, configs=0, signals=0)
 
 
-def small() -> Findings:
-    return explore(ih.V1, SMALL)
+explored = cache(explore)
 
 
 def tiny() -> Findings:
@@ -37,7 +38,7 @@ def tiny() -> Findings:
     ids=lambda it: it.id if isinstance(it, ih.Revision) else "",
 )
 def test_every_run_ends_and_nobody_is_accused(revision: ih.Revision, bounds: Bounds) -> None:
-    found = explore(revision, bounds)
+    found = explored(revision, bounds)
     assert found.states > 300
     # Each side is closed or lost, and that is all there is to tell.
     assert found.final == 4
@@ -49,7 +50,7 @@ def test_every_run_ends_and_nobody_is_accused(revision: ih.Revision, bounds: Bou
 
 
 def test_a_server_is_too_slow_only_if_something_of_it_is_due() -> None:
-    overdue = small().overdue
+    overdue = explored(ih.V1, SMALL).overdue
     assert {what.split(":")[0] for what in overdue} == {"RDY-1", "RDY-3", "CLS-1", "ERR-2"}
     assert all(way[-1] == "the client's timer fires" for way in overdue.values())
 
@@ -66,7 +67,7 @@ def test_accusations_are_those_of_a_second_opinion() -> None:
     for revision, bounds in (
         (ih.V1, Bounds(segments=1, configs=0, signals=1)),
         (ih.V1, Bounds(segments=0, configs=1, signals=0, errors=1)),
-        (ih.V1_WINDOW, SMALL),
+        (ih.V1_WINDOW, Bounds(segments=1, configs=0, signals=1)),
         (ih.V0_2, Bounds(signals=1)),
         (ih.V0, Bounds(signals=1)),
     ):
@@ -136,7 +137,7 @@ def test_a_server_that_says_nothing_at_the_end_of_a_drain(monkeypatch: pytest.Mo
 
 def test_sessions_that_are_taken_for_the_same_and_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("states.copies.SKIPPED", SKIPPED | {"_asked"})
-    assert small().disagreements
+    assert explore(ih.V1, SMALL).disagreements
 
 
 def test_an_entry_that_the_session_does_not_ask_for(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -165,5 +166,5 @@ def test_a_server_that_takes_media_after_the_end(monkeypatch: pytest.MonkeyPatch
 
 def test_a_client_that_lets_a_second_ready_pass(monkeypatch: pytest.MonkeyPatch) -> None:
     with_client_entry(monkeypatch, ih.ClientState.OPEN, ClientTrigger.RECEIVE_READY, ih.ClientState.OPEN)
-    differences = inject(ih.V1, TINY).differences
+    differences = inject(ih.V1, Bounds(segments=0, configs=0, signals=0)).differences
     assert differences["session.ready, ClientState.OPEN"] == ([], ["RDY-1"])
