@@ -20,7 +20,6 @@ from __future__ import annotations
 import math
 import sys
 from array import array
-from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -29,7 +28,6 @@ from states.copies import frozen
 from states.ends import CLIENT_TIMER, Accusation, Act, Bounds, ClientEnd, Close, End, Item, ServerEnd, copy_of
 
 import ihproto as ih
-from ihproto.automata import Automaton
 
 #: A joint state is one number: four numbers of so many bits.
 _BITS = 24
@@ -212,7 +210,6 @@ class Findings:
             has no timers, two sides that wait for their owners are not stuck, as long as the client's may end it.
         endless: Whether a run can go on for ever.
         disagreements: What sessions in the same state do not do alike.
-        taken: Which entries of the two tables were used.
     """
 
     states: int = 0
@@ -227,41 +224,12 @@ class Findings:
     stuck: list[list[str]] = attrs.Factory(list)
     endless: bool = False
     disagreements: list[str] = attrs.Factory(list)
-    taken: Counter[tuple[Any, Any]] = attrs.Factory(Counter)
 
     @property
     def right(self) -> bool:
         """Whether everything is as it should be."""
         wrong = self.accusations or self.stuck or self.endless or self.disagreements
         return self.complete and self.final > 0 and not wrong
-
-
-class Recorder:
-    """Takes note of the entries of the tables that sessions use."""
-
-    def __init__(self, taken: Counter[tuple[Any, Any]]) -> None:
-        self._taken = taken
-        self._step, self._refuses = Automaton.step, Automaton.refuses
-
-    def __enter__(self) -> None:
-        taken, step, refuses = self._taken, self._step, self._refuses
-
-        def stepped(automaton: Automaton[Any, Any], trigger: Any) -> Any:
-            taken[automaton.state, trigger] += 1
-            return step(automaton, trigger)
-
-        def refused(automaton: Automaton[Any, Any], trigger: Any) -> Any:
-            finding = refuses(automaton, trigger)
-            if finding is not None:
-                taken[automaton.state, trigger] += 1
-            return finding
-
-        Automaton.step = stepped  # type: ignore[method-assign, assignment]
-        Automaton.refuses = refused  # type: ignore[method-assign, assignment]
-
-    def __exit__(self, *_: object) -> None:
-        Automaton.step = self._step  # type: ignore[method-assign]
-        Automaton.refuses = self._refuses  # type: ignore[method-assign]
 
 
 class Exploration:
@@ -292,9 +260,8 @@ class Exploration:
             progress: Print how it goes on.
         """
         found = Findings()
-        with Recorder(found.taken):
-            self._visit(found, limit, progress)
-            found.disagreements = self.client.disagreements() + self.server.disagreements()
+        self._visit(found, limit, progress)
+        found.disagreements = self.client.disagreements() + self.server.disagreements()
         found.transitions = len(self._targets)
         found.clients, found.servers = len(self.client.ends), len(self.server.ends)
         if found.complete:

@@ -13,16 +13,43 @@ from typing import Any
 import attrs
 from states.copies import copied, frozen
 from states.ends import STARTED_AT, client_session, segment, server_session
-from states.joint import Recorder
 
 import ihproto as ih
-from ihproto.automata import CLIENT_TABLE, SERVER_TABLE, ClientTrigger, Refusal, ServerTrigger
+from ihproto.automata import CLIENT_TABLE, SERVER_TABLE, Automaton, ClientTrigger, Refusal, ServerTrigger
 
 _C, _c, _S, _s = ih.ClientState, ClientTrigger, ih.ServerState, ServerTrigger
 
 _TIMESTAMP = STARTED_AT.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 #: More segments, or more texts without an answer, lead into no state of the table that fewer do not lead into.
 _SEGMENTS, _TEXTS = 2, 3
+
+
+class Recorder:
+    """Takes note of the entries of the tables that sessions use."""
+
+    def __init__(self, taken: Counter[tuple[Any, Any]]) -> None:
+        self._taken = taken
+        self._step, self._refuses = Automaton.step, Automaton.refuses
+
+    def __enter__(self) -> None:
+        taken, step, refuses = self._taken, self._step, self._refuses
+
+        def stepped(automaton: Automaton[Any, Any], trigger: Any) -> Any:
+            taken[automaton.state, trigger] += 1
+            return step(automaton, trigger)
+
+        def refused(automaton: Automaton[Any, Any], trigger: Any) -> Any:
+            finding = refuses(automaton, trigger)
+            if finding is not None:
+                taken[automaton.state, trigger] += 1
+            return finding
+
+        Automaton.step = stepped  # type: ignore[method-assign, assignment]
+        Automaton.refuses = refused  # type: ignore[method-assign, assignment]
+
+    def __exit__(self, *_: object) -> None:
+        Automaton.step = self._step  # type: ignore[method-assign]
+        Automaton.refuses = self._refuses  # type: ignore[method-assign]
 
 
 @attrs.define

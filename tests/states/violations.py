@@ -18,8 +18,8 @@ import attrs
 from states.accounts import Account, LifecycleAccount, ServerAccount, StatusAccount, WindowAccount
 from states.copies import frozen
 from states.ends import STARTED_AT, Bounds, ClientEnd, Close, End, Item, ServerEnd, copy_of, segment
-from states.joint import Exploration, Findings, Recorder
-from states.tables import CLIENT_NEVER, SERVER_NEVER
+from states.joint import Exploration, Findings
+from states.tables import CLIENT_NEVER, SERVER_NEVER, Recorder
 
 import ihproto as ih
 from ihproto.automata import CLIENT_TABLE, SERVER_TABLE, Refusal
