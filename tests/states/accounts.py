@@ -4,8 +4,9 @@ Nothing of the session layer is used here. The accounts read what is on the wire
 clauses say of it, as far as the messages go that states are explored with. Whether a message is right depends on
 nothing but what has passed at the end where it arrives, so an account for each end is enough.
 
-Segments are taken to come whole. Two things are nobody's fault: whoever has closed may still be told anything, in any
-order (CLS-3), and after an error that announces a close `session.close` may be answered or not (ERR-2).
+Segments are taken to come whole. Three things are nobody's fault: whoever has closed may still be told anything, in any
+order (CLS-3); after an error that announces a close `session.close` may be answered or not (ERR-2); and a close may
+have crossed `session.close` on its way, unless an answer shows that it has not (CLS-1).
 """
 
 from __future__ import annotations
