@@ -203,7 +203,6 @@ class Findings:
         servers: How many the server alone has.
         final: How many of the states are the end of both sides.
         longest: The number of steps of the longest run.
-        complete: Whether all of it was seen.
         accusations: What one side found wrong with the other, which kept all clauses, and on what way it came to that.
         overdue: What a client found wrong when its timer fired: the server was too slow.
         stuck: States from which no step leads on that happens by itself, although it is not over. Where a revision
@@ -218,7 +217,6 @@ class Findings:
     servers: int = 0
     final: int = 0
     longest: int = 0
-    complete: bool = True
     accusations: dict[str, list[str]] = attrs.Factory(dict)
     overdue: dict[str, list[str]] = attrs.Factory(dict)
     stuck: list[list[str]] = attrs.Factory(list)
@@ -229,7 +227,7 @@ class Findings:
     def right(self) -> bool:
         """Whether everything is as it should be."""
         wrong = self.accusations or self.stuck or self.endless or self.disagreements
-        return self.complete and self.final > 0 and not wrong
+        return self.final > 0 and not wrong
 
 
 class Exploration:
@@ -252,31 +250,22 @@ class Exploration:
         self._steps_at = array("Q")
         self._targets = array("I")
 
-    def run(self, *, limit: float = math.inf, progress: bool = False) -> Findings:
-        """Explore.
-
-        Args:
-            limit: Stop after so many states.
-            progress: Print how it goes on.
-        """
+    def run(self, *, progress: bool = False) -> Findings:
+        """Explore, and print on the way how it goes on, if that is wanted."""
         found = Findings()
-        self._visit(found, limit, progress)
+        self._visit(found, progress)
         found.disagreements = self.client.disagreements() + self.server.disagreements()
         found.transitions = len(self._targets)
         found.clients, found.servers = len(self.client.ends), len(self.server.ends)
-        if found.complete:
-            found.longest, found.endless = self._longest_run()
+        found.longest, found.endless = self._longest_run()
         return found
 
-    def _visit(self, found: Findings, limit: float, progress: bool) -> None:
+    def _visit(self, found: Findings, progress: bool) -> None:
         numbers = {0: 0}
         keys = [0]
         client_over, server_over = self.client.over, self.server.over
         names, by, origins, targets = self._names, self._by, self._from, self._targets
         for place, key in enumerate(keys):
-            if place >= limit:
-                found.complete = False
-                return
             if progress and place % 500_000 == 0 and place:
                 print(f"  {place:,} states, {len(keys) - place:,} to do", file=sys.stderr, flush=True)
             self._steps_at.append(len(targets))
@@ -372,14 +361,13 @@ class Exploration:
         return max(longest, default=0), ordered < count
 
 
-def explore(revision: ih.Revision, bounds: Bounds, *, limit: float = math.inf, progress: bool = False) -> Findings:
+def explore(revision: ih.Revision, bounds: Bounds, *, progress: bool = False) -> Findings:
     """Visit every state that can be reached.
 
     Args:
         revision: The revision that both sides speak.
         bounds: How much happens at most.
-        limit: Stop after so many states.
         progress: Print how it goes on.
     """
     exploration = Exploration(ClientEnd.new(revision, bounds), ServerEnd.new(revision, bounds))
-    return exploration.run(limit=limit, progress=progress)
+    return exploration.run(progress=progress)
