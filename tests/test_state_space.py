@@ -130,6 +130,10 @@ def test_a_server_that_never_stops(monkeypatch: pytest.MonkeyPatch) -> None:
     assert tiny().endless
 
 
+def test_a_client_that_can_always_send_more() -> None:
+    assert explore(ih.V1, Bounds(segments=1000, configs=0, signals=0), limit=1000).endless
+
+
 def test_a_server_that_says_nothing_at_the_end_of_a_drain(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ih.ServerSession, "_end_when_drained", lambda session, now: session.close(now))
     assert any(what.startswith("CLS-1") for what in tiny().accusations)

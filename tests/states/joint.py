@@ -34,6 +34,9 @@ _BITS = 24
 _MASK = (1 << _BITS) - 1
 _CLIENT, _SERVER, _UP = 3 * _BITS, 2 * _BITS, _BITS
 
+#: Within the bounds of `make states` there are a few million.
+LIMIT = 10_000_000
+
 _CLIENT_HEARS, _SERVER_HEARS = "the client hears", "the server hears"
 _CLIENT_CUT, _SERVER_CUT = "the client loses the connection", "the server loses the connection"
 
@@ -207,7 +210,7 @@ class Findings:
         overdue: What a client found wrong when its timer fired: the server was too slow.
         stuck: States from which no step leads on that happens by itself, although it is not over. Where a revision
             has no timers, two sides that wait for their owners are not stuck, as long as the client's may end it.
-        endless: Whether a run can go on for ever.
+        endless: Whether a run can go on for ever, or there is no end to the states.
         disagreements: What sessions in the same state do not do alike.
     """
 
@@ -250,22 +253,31 @@ class Exploration:
         self._steps_at = array("Q")
         self._targets = array("I")
 
-    def run(self, *, progress: bool = False) -> Findings:
-        """Explore, and print on the way how it goes on, if that is wanted."""
+    def run(self, *, limit: int = LIMIT, progress: bool = False) -> Findings:
+        """Explore.
+
+        Args:
+            limit: With more states than these there is no end in sight, and it is given up.
+            progress: Print how it goes on.
+        """
         found = Findings()
-        self._visit(found, progress)
+        self._visit(found, limit, progress)
         found.disagreements = self.client.disagreements() + self.server.disagreements()
         found.transitions = len(self._targets)
         found.clients, found.servers = len(self.client.ends), len(self.server.ends)
-        found.longest, found.endless = self._longest_run()
+        if not found.endless:
+            found.longest, found.endless = self._longest_run()
         return found
 
-    def _visit(self, found: Findings, progress: bool) -> None:
+    def _visit(self, found: Findings, limit: int, progress: bool) -> None:
         numbers = {0: 0}
         keys = [0]
         client_over, server_over = self.client.over, self.server.over
         names, by, origins, targets = self._names, self._by, self._from, self._targets
         for place, key in enumerate(keys):
+            if place >= limit:
+                found.endless = True
+                return
             if progress and place % 500_000 == 0 and place:
                 print(f"  {place:,} states, {len(keys) - place:,} to do", file=sys.stderr, flush=True)
             self._steps_at.append(len(targets))
@@ -361,13 +373,14 @@ class Exploration:
         return max(longest, default=0), ordered < count
 
 
-def explore(revision: ih.Revision, bounds: Bounds, *, progress: bool = False) -> Findings:
+def explore(revision: ih.Revision, bounds: Bounds, *, limit: int = LIMIT, progress: bool = False) -> Findings:
     """Visit every state that can be reached.
 
     Args:
         revision: The revision that both sides speak.
         bounds: How much happens at most.
+        limit: With more states than these there is no end in sight, and it is given up.
         progress: Print how it goes on.
     """
     exploration = Exploration(ClientEnd.new(revision, bounds), ServerEnd.new(revision, bounds))
-    return exploration.run(progress=progress)
+    return exploration.run(limit=limit, progress=progress)
