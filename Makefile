@@ -43,8 +43,8 @@ docs: $(READY) ## Write the generated pages of docs/
 matrix: $(READY) ## Run the conformance suite against every broken server and client, and write docs/matrix.md
 	$(BIN)/python -m ihproto_conformance.matrix docs/matrix.md
 
-states: $(READY) ## Visit every joint state of a client, a server and the network between them (half an hour)
-	$(BIN)/python tests/state_space.py
+states: $(READY) ## Visit every joint state of a client, a server and the network between them (five minutes)
+	PYTHONPATH=tests $(BIN)/python -m states
 
 bench: $(READY) ## Measure speed, memory and many sessions, against the published client and websockets
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[bench]'
