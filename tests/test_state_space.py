@@ -162,6 +162,18 @@ def test_a_refusal_that_nobody_hears_of(monkeypatch: pytest.MonkeyPatch) -> None
     assert (ih.ServerState.DRAINING, ServerTrigger.RECEIVE_SEGMENT) in unsaid
 
 
+def test_a_refusal_that_the_session_does_not_heed(monkeypatch: pytest.MonkeyPatch) -> None:
+    refusal = SERVER_TABLE[ih.ServerState.DRAINING][ServerTrigger.RECEIVE_SEGMENT]
+    with_server_entry(monkeypatch, ih.ServerState.OPEN, ServerTrigger.RECEIVE_CONFIG, refusal)
+    assert server_coverage(ih.V1).unsaid == {(ih.ServerState.OPEN, ServerTrigger.RECEIVE_CONFIG)}
+
+
+def test_a_server_that_is_closed_by_a_segment(monkeypatch: pytest.MonkeyPatch) -> None:
+    with_server_entry(monkeypatch, ih.ServerState.CLOSING, ServerTrigger.RECEIVE_SEGMENT, ih.ServerState.CLOSED)
+    with pytest.raises(AssertionError, match="only the other's close"):
+        server_coverage(ih.V1)
+
+
 def test_a_server_that_takes_media_after_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     with_server_entry(monkeypatch, ih.ServerState.DRAINING, ServerTrigger.RECEIVE_SEGMENT, ih.ServerState.DRAINING)
     differences = inject(ih.V1, TINY).differences

@@ -72,7 +72,7 @@ def try_client(revision: ih.Revision) -> Tried:
     def small(client: ih.ClientSession) -> bool:
         return client.segments_sent < _SEGMENTS and client._rules.config.unanswered < _TEXTS
 
-    tried = _try(client_session(revision), steps, CLIENT_TABLE, small)
+    tried = _try(client_session(revision), steps, small)
     # The two may have crossed on their way, and then nobody is to blame.
     tried.unsaid.discard((_C.CLOSE_REQUESTED, _c.RECEIVE_CLOSE))
     return tried
@@ -84,16 +84,16 @@ def try_server(revision: ih.Revision) -> Tried:
     def small(server: ih.ServerSession) -> bool:
         return server.segments_received < _SEGMENTS and server._rules.config.unanswered < _TEXTS
 
-    return _try(server_session(revision), _server_steps(revision), SERVER_TABLE, small)
+    return _try(server_session(revision), _server_steps(revision), small)
 
 
 def _try(
     start: Any,
     steps: Collection[Callable[[Any], object]],
-    table: Mapping[Any, Mapping[Any, Any]],
     small: Callable[[Any], bool],
 ) -> Tried:
     tried = Tried()
+    table = start._automaton._table
     counter: Counter[tuple[Any, Any]] = Counter()
     seen = {frozen(start)}
     todo = deque([start])
@@ -109,6 +109,8 @@ def _try(
                     entry = table[used[0]][used[1]]
                     if isinstance(entry, Refusal) and entry.clause_id not in named:
                         tried.unsaid.add(used)
+                over, was_over = (it.state.value == "CLOSED" for it in (after, session))
+                assert over == (was_over or step in _CLOSES), "only the other's close, or a loss, closes a session"
                 key = frozen(after)
                 if key not in seen and small(after):
                     seen.add(key)
@@ -125,6 +127,13 @@ def _named_by(session: Any, step: Callable[[Any], object]) -> set[str]:
         named.add(error.violation.clause.id)
     session.to_send()
     return named | {event.violation.clause.id for event in session.events() if isinstance(event, ih.Violated)}
+
+
+#: What closes a session, and nothing else does.
+_CLOSES: tuple[Callable[[Any], object], ...] = (
+    lambda session: session.receive_close(1000),
+    lambda session: session.receive_lost(),
+)
 
 
 def _client_steps(revision: ih.Revision) -> list[Callable[[ih.ClientSession], object]]:
@@ -151,8 +160,7 @@ def _client_steps(revision: ih.Revision) -> list[Callable[[ih.ClientSession], ob
         lambda client: client.send_segment(segment(revision)),
         lambda client: client.end(0.0),
         lambda client: client.close(),
-        lambda client: client.receive_close(1000),
-        lambda client: client.receive_lost(),
+        *_CLOSES,
         *map(hears, texts),
     ]
 
@@ -183,8 +191,7 @@ def _server_steps(revision: ih.Revision) -> list[Callable[[ih.ServerSession], ob
         lambda server: server.receive_text('{"include":[]}', 0.0),
         lambda server: server.receive_text('{"type":"session.close"}', 0.0),
         lambda server: server.receive_bytes(segment(revision), 0.0),
-        lambda server: server.receive_close(1000),
-        lambda server: server.receive_lost(),
+        *_CLOSES,
         drop,
         analyse,
         fire,
