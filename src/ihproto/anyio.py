@@ -103,7 +103,8 @@ class _Transport:
         return anyio.CancelScope(deadline=deadline)
 
     def lock(self) -> anyio.Lock:
-        return anyio.Lock()
+        # Whoever takes it waits for the network next, so that others have their turn without a round of the loop here.
+        return anyio.Lock(fast_acquire=True)
 
     async def receive(self) -> bytes:
         try:
