@@ -734,6 +734,16 @@ def test_a_piece_of_a_client_that_has_closed_is_seen_all_the_same() -> None:
     assert [(each.message, each.media) for each in seen] == [(None, None)] * 2
 
 
+def test_a_refused_session_close_is_judged_in_the_state_before_it() -> None:
+    monitor = SessionMonitor()
+    (violation,) = monitor.observe_text(CLIENT, CLOSE).violations
+    assert (violation.clause.id, violation.state) == ("RDY-4", ClientState.AWAITING_READY.value)
+
+
+def test_what_is_not_said_of_something_is_none() -> None:
+    assert (Observation().message, Observation().media) == (None, None)
+
+
 def test_raw_audio_that_was_asked_for_too_early_is_judged_by_the_models_of_the_revision() -> None:
     session = Session(V2, first=None)
     session.client(RAW_AUDIO)

@@ -17,7 +17,19 @@ from ihproto.clauses import CLAUSES, REVISION_IDS
 from ihproto.codec import Codec, Envelope
 from ihproto.errors import Finding, MalformedMessage
 from ihproto.media import NominalScanner
-from ihproto.revisions import REVISIONS, V0, V0_2, V1, V1_WINDOW, V2, Emission, Framing, Model, Revision
+from ihproto.revisions import (
+    REVISIONS,
+    UPLOAD_MODELS,
+    V0,
+    V0_2,
+    V1,
+    V1_WINDOW,
+    V2,
+    Emission,
+    Framing,
+    Model,
+    Revision,
+)
 from ihproto.rules import ServerRules
 from ihproto.server import ServerSession, ServerSettings
 
@@ -271,6 +283,20 @@ def test_a_session_is_announced_confirmed_and_drained_where_there_are_lifecycles
 @each(v0=m.SegmentFailedText, v0_2=m.SegmentFailed, v1_window=m.Error, v1=m.Error, v2=m.Error)
 def test_errors_are_told_in_this_class(revision: Revision, expected: type[m.ServerMessage]) -> None:
     assert revision.error_message is expected
+
+
+def test_aut_1_keys_are_exchanged_at_the_endpoint_of_the_version() -> None:
+    assert {name: revision.auth_path for name, revision in REVISIONS.items()} == {
+        name: "/v0/auth" if name in STATUSES else "/v1/auth" for name in ALL
+    }
+
+
+def test_upl_2_files_have_one_model_more_than_streams() -> None:
+    assert [(model.name, model.tracks) for model in UPLOAD_MODELS] == [
+        ("inter-2", ("video", "audio")),
+        ("inter-2-audio", ("audio",)),
+        ("inter-2-deep", ("video", "audio")),
+    ]
 
 
 @pytest.mark.parametrize("revision", [V0, V0_2, V1_WINDOW, V1])

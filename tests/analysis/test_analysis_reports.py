@@ -35,6 +35,14 @@ def test_another_probability_is_refused(probability: Any) -> None:
         SignalReport("stress", 0, probability=probability)
 
 
+@pytest.mark.parametrize("moment", [float("nan"), float("inf")])
+def test_a_signal_has_times_that_are_numbers(moment: float) -> None:
+    with pytest.raises(ValueError, match="start"):
+        SignalReport("stress", moment)
+    with pytest.raises(ValueError, match="end"):
+        SignalReport("stress", 0, moment)
+
+
 @pytest.mark.parametrize(("state", "start"), [("bored", 0), ("", 0), ("engaged", -1), ("engaged", float("nan"))])
 def test_engagement_is_a_level_of_the_protocol_within_the_session(state: str, start: float) -> None:
     EngagementReport("engaged", 0)

@@ -160,6 +160,8 @@ def test_a_server_that_invents_types_does_not_fill_the_memory() -> None:
     assert len(rules.active) == len(rules._latest) == MAX_TYPES
     rules.judge_updated(SignalUpdated("type 0", 2 * MAX_TYPES, "high"), [])
     assert rules.active["type 0"].probability == "high"
+    # Of a type that was there before, time goes on.
+    assert ("SIG-4", START) in judge(rules, SignalUpdated("type 0", 0))
 
 
 # -- v2 --------------------------------------------------------------------------------------------------
