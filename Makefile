@@ -43,7 +43,7 @@ docs: $(READY) ## Write the generated pages of docs/
 matrix: $(READY) ## Run the conformance suite against every broken server and client, and write docs/matrix.md
 	$(BIN)/python -m ihproto_conformance.matrix docs/matrix.md
 
-states: $(READY) ## Visit every joint state of a client, a server and the network between them (five minutes)
+states: $(READY) ## Visit every joint state of a client, a server and the network between them (a few minutes)
 	PYTHONPATH=tests $(BIN)/python -m states
 
 bench: $(READY) ## Measure speed, memory and many sessions, against the published client and websockets
