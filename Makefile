@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test lint docs matrix states autobahn bench fuzz media-report faults mutants clean
+.PHONY: help demo test lint docs matrix states explore autobahn bench fuzz media-report faults mutants clean
 
 help: ## Say what there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 15
@@ -49,6 +49,11 @@ states: $(READY) ## Visit every joint state of a client, a server and the networ
 bench: $(READY) ## Measure speed, memory and many sessions, against the published client and websockets
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[bench]'
 	$(BIN)/python bench/run.py $(BENCH)
+
+explore: $(READY) ## Draw new examples for the tests of properties, many more than usual (an hour)
+	$(BIN)/pytest --hypothesis-profile=explore --numprocesses=auto $(EXPLORE)
+
+EXPLORE ?= $(shell grep -rl --include='test_*.py' '^from hypothesis import' tests)
 
 fuzz: $(READY) ## Scan 100,000 broken and hostile files
 	$(BIN)/python tests/media_fuzz.py --inputs 100000

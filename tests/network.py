@@ -3,31 +3,19 @@
 from __future__ import annotations
 
 import itertools
-import os
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TypeAlias
 
-from hypothesis import HealthCheck, settings
+from hypothesis import settings
 from model import Media, Report
 
 import ihproto as ih
 
-_HEALTH = [HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large]
-settings.register_profile(
-    "fast", deadline=None, derandomize=False, max_examples=60, stateful_step_count=40, suppress_health_check=_HEALTH
-)
-settings.register_profile(
-    "thorough",
-    deadline=None,
-    derandomize=False,
-    max_examples=2000,
-    stateful_step_count=80,
-    suppress_health_check=_HEALTH,
-)
-PROFILE = settings.get_profile("thorough" if os.environ.get("HYPOTHESIS_PROFILE") == "thorough" else "fast")
+#: How many examples a test draws that does not say otherwise.
+EXAMPLES = settings().max_examples
 
 STARTED_AT = datetime(2025, 1, 1, tzinfo=UTC)
 CORRELATION_ID = "5f3a-c0ffee"

@@ -22,7 +22,6 @@ SECRET = "ih_live_9f8e7d6c5b4a3210"
 LINK = "https://docs.interhuman.ai/api-reference/error-handling#ih6002-message-too-large"
 
 codec = Codec()
-unhurried = settings(deadline=None)
 
 
 def envelope(type_: str, data: str) -> str:
@@ -728,7 +727,7 @@ def test_every_message_of_the_revision_is_generated() -> None:
 
 
 @every_class
-@settings(unhurried, max_examples=40)
+@settings(max_examples=40)
 @given(data=st.data(), timestamp=texts, correlation_id=texts)
 def test_what_a_server_encodes_is_decoded_as_the_same(
     cls: type[m.ServerMessage], data: st.DataObject, timestamp: str, correlation_id: str
@@ -742,7 +741,7 @@ def test_what_a_server_encodes_is_decoded_as_the_same(
 
 
 @every_class
-@settings(unhurried, max_examples=40)
+@settings(max_examples=40)
 @given(data=st.data())
 def test_the_json_module_reads_the_same_values(cls: type[m.ServerMessage], data: st.DataObject) -> None:
     message = data.draw(ANY[cls])
@@ -755,7 +754,7 @@ def test_the_json_module_reads_the_same_values(cls: type[m.ServerMessage], data:
 
 
 @every_class
-@settings(unhurried, max_examples=40)
+@settings(max_examples=40)
 @given(data=st.data())
 def test_the_published_client_reads_the_same_values(cls: type[m.ServerMessage], data: st.DataObject) -> None:
     message = data.draw(DOCUMENTED[cls])
@@ -772,7 +771,7 @@ def test_the_published_client_reads_the_same_values(cls: type[m.ServerMessage], 
 
 
 @every_class
-@settings(unhurried, max_examples=20)
+@settings(max_examples=20)
 @given(data=st.data())
 def test_what_the_published_client_writes_is_decoded_as_the_same(
     cls: type[m.ServerMessage], data: st.DataObject
@@ -786,7 +785,6 @@ def test_what_the_published_client_writes_is_decoded_as_the_same(
     assert decoded == message
 
 
-@unhurried
 @given(config=configs)
 def test_what_a_client_encodes_is_decoded_as_the_same(config: m.SessionConfig) -> None:
     text = codec.encode_client(config)
@@ -825,7 +823,7 @@ def only_malformed(text: str) -> None:
             assert error.finding.what
 
 
-@settings(unhurried, max_examples=300)
+@settings(max_examples=300)
 @given(text=any_text)
 @example(text="")
 @example(text="\ud800")
@@ -833,7 +831,7 @@ def test_no_text_raises_anything_but_a_malformed_message(text: str) -> None:
     only_malformed(text)
 
 
-@settings(unhurried, max_examples=500)
+@settings(max_examples=500)
 @given(text=mutated())
 def test_no_mutation_of_valid_text_raises_anything_but_a_malformed_message(text: str) -> None:
     only_malformed(text)
@@ -846,7 +844,7 @@ json_values = st.recursive(
 )
 
 
-@settings(unhurried, max_examples=300)
+@settings(max_examples=300)
 @given(data=st.data(), type_=st.sampled_from([*V1.server_messages, "mood.sensed"]))
 def test_no_data_of_any_shape_raises_anything_but_a_malformed_message(data: st.DataObject, type_: str) -> None:
     keys = [field.name for cls in V1.server_messages.get(type_, ()) for field in attrs.fields(cls)] or ["x"]  # type: ignore[arg-type]
@@ -854,7 +852,7 @@ def test_no_data_of_any_shape_raises_anything_but_a_malformed_message(data: st.D
     only_malformed(envelope(type_, json.dumps(value, ensure_ascii=data.draw(st.booleans()))))
 
 
-@settings(unhurried, max_examples=200)
+@settings(max_examples=200)
 @given(value=json_values | st.dictionaries(st.sampled_from(["include", "goal_dimensions", "type"]), json_values))
 def test_no_config_of_any_shape_raises_anything_but_a_malformed_message(value: Any) -> None:
     only_malformed(json.dumps(value))

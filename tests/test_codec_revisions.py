@@ -29,7 +29,6 @@ OVERSIZE = "Video chunk too large: 31000000 bytes (maximum: 20971520 bytes)"
 SECRET = "ih_live_9f8e7d6c5b4a3210"
 
 CODECS = {revision.id: Codec(revision) for revision in REVISIONS.values()}
-unhurried = settings(deadline=None)
 every_revision = pytest.mark.parametrize("revision", REVISIONS.values(), ids=list(REVISIONS))
 
 SCORES = m.QualityScores(72, 67, 68, 80, 75, 70)
@@ -599,7 +598,7 @@ EVERY = [
 
 
 @pytest.mark.parametrize(("revision", "cls"), EVERY)
-@settings(unhurried, max_examples=25)
+@settings(max_examples=25)
 @given(data=st.data(), timestamp=words, correlation_id=words)
 def test_what_a_server_encodes_is_decoded_as_the_same(
     revision: Revision, cls: type[m.ServerMessage], data: st.DataObject, timestamp: str, correlation_id: str
@@ -617,7 +616,7 @@ def test_what_a_server_encodes_is_decoded_as_the_same(
 
 
 @pytest.mark.parametrize(("revision", "cls"), EVERY)
-@settings(unhurried, max_examples=25)
+@settings(max_examples=25)
 @given(data=st.data())
 def test_the_json_module_reads_the_same_values(
     revision: Revision, cls: type[m.ServerMessage], data: st.DataObject
@@ -644,7 +643,7 @@ def without_none(value: Any) -> Any:
 
 
 @pytest.mark.parametrize("revision", [V1_WINDOW, V1, V2])
-@settings(unhurried, max_examples=60)
+@settings(max_examples=60)
 @given(data=st.data())
 def test_what_a_client_encodes_is_decoded_as_the_same(revision: Revision, data: st.DataObject) -> None:
     message = data.draw(configs_of(revision))
@@ -698,7 +697,7 @@ def reshaped(draw: st.DrawFn) -> str:
     return json.dumps(draw(st.sampled_from([whole, config, inner])), ensure_ascii=draw(st.booleans()))
 
 
-@settings(unhurried, max_examples=400)
+@settings(max_examples=400)
 @given(text=any_text | mutated() | reshaped())
 def test_no_text_of_any_shape_raises_anything_but_a_malformed_message(text: str) -> None:
     only_malformed(text)

@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 from model import OVERALL, TIMELINE
-from network import CORRELATION_ID, PROFILE, CloseFrame, Item, Lost, Piece, PlannedScanner, Text, Wire
+from network import CORRELATION_ID, EXAMPLES, CloseFrame, Item, Lost, Piece, PlannedScanner, Text, Wire
 from test_revision_properties import ReportingMachine
 from test_session_properties import SessionMachine
 
@@ -153,7 +153,6 @@ class WatchedSessions(SessionMachine):
         assert (found - refused).total() <= self.bystander.texts - self.answered
 
 
-WatchedSessions.TestCase.settings = PROFILE
 TestWatchedSessions = WatchedSessions.TestCase
 
 
@@ -201,7 +200,6 @@ class WatchedReports(ReportingMachine):
             assert blamed <= (set() if self.checked else sizes)
 
 
-WatchedReports.TestCase.settings = PROFILE
 TestWatchedReports = WatchedReports.TestCase
 
 
@@ -278,7 +276,7 @@ def live(script: sessions.Script, announced: str) -> Beside:
 
 @pytest.mark.parametrize("mutator", sessions.MUTATORS, ids=lambda mutator: f"{mutator.name}-{mutator.clause}")
 def test_a_monitor_names_the_clause_that_a_client_names(mutator: sessions.Mutator) -> None:
-    @settings(PROFILE, max_examples=max(PROFILE.max_examples // 20, 3))
+    @settings(max_examples=max(EXAMPLES // 20, 3))
     @given(st.data(), sessions.legal_scripts(mutator.sections))
     def check(data: st.DataObject, script: sessions.Script) -> None:
         editor = sessions.Editor(script, data.draw)
@@ -342,7 +340,7 @@ SCRIPTS = st.lists(
 )
 
 
-@settings(PROFILE, max_examples=PROFILE.max_examples * 3)
+@settings(max_examples=EXAMPLES * 3)
 @given(
     st.sampled_from(sorted(ih.REVISIONS)),
     st.none() | st.lists(st.sampled_from([OVERALL, TIMELINE, "x"])),

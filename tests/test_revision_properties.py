@@ -17,7 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from model import OVERALL, TIMELINE, Broken, Close, Json, Media, Output, Report, Seen
 from network import (
     CORRELATION_ID,
-    PROFILE,
+    EXAMPLES,
     STARTED_AT,
     CloseFrame,
     Item,
@@ -549,11 +549,10 @@ class ReportingMachine(RuleBasedStateMachine):
         event(f"{self.dialect.id}, hostile: {self.hostile}, violations: {self.view.violations}")
 
 
-ReportingMachine.TestCase.settings = settings(PROFILE, max_examples=PROFILE.max_examples * 3)
+ReportingMachine.TestCase.settings = settings(max_examples=EXAMPLES * 3)
 TestReportingSessions = ReportingMachine.TestCase
 
 
-@settings(PROFILE)
 @given(
     st.sampled_from(sorted(DIALECTS)),
     INCLUDE,

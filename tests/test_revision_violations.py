@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 from builders import CORRELATION_ID as OTHER_ID
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from model import OVERALL, TIMELINE, Json
-from network import CORRELATION_ID, PROFILE
+from network import CORRELATION_ID
 
 import ihproto as ih
 
@@ -523,7 +523,6 @@ OPS = st.lists(
 )
 
 
-@settings(PROFILE)
 @given(st.sampled_from(["v0", "v0.2", "v1-window"]), st.booleans(), OPS)
 def test_nonsense_does_not_break_a_client(revision: str, strict: bool, ops: list[Any]) -> None:
     client = ih.ClientSession(

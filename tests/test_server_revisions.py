@@ -14,10 +14,9 @@ from typing import Any
 import attrs
 import pytest
 from builders import CORRELATION_ID, FIFTY, OVERALL, TIMELINE, clause_ids, said, texts
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from media_corpus import Recipe, make
-from network import PROFILE
 
 from ihproto import (
     ERROR_CODES,
@@ -855,7 +854,6 @@ def test_an_audio_format_after_media_in_a_container_is_ih6001() -> None:
     assert configure(session, audio_format=PCM)[1]["code"] == "ih6001"
 
 
-@settings(PROFILE)
 @given(
     st.sampled_from([16000, 24000]),
     st.integers(1, 1_000_000),

@@ -1,8 +1,7 @@
 """The two sessions against each other, against a model of the protocol, and against nonsense.
 
 Three families: a state machine that drives both sessions in memory and in virtual time, judged by `tests/model.py`;
-recorded streams in which one clause is broken; and arbitrary input. `HYPOTHESIS_PROFILE=thorough` runs many more
-examples.
+recorded streams in which one clause is broken; and arbitrary input. `make explore` runs many more examples.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from model import OVERALL, TIMELINE, ClientModel, Close, Json, Media, Output, Report, Seen, ServerModel, Terms
 from network import (
     CORRELATION_ID,
-    PROFILE,
+    EXAMPLES,
     STARTED_AT,
     CloseFrame,
     Item,
@@ -691,7 +690,6 @@ class SessionMachine(RuleBasedStateMachine):
             assert (ends[0].error.code if ends[0].error is not None else None) == self.view.error
 
 
-SessionMachine.TestCase.settings = PROFILE
 TestSessions = SessionMachine.TestCase
 
 
@@ -1329,7 +1327,7 @@ def test_there_is_a_mutator_for_every_clause_of_the_stream() -> None:
 
 @pytest.mark.parametrize("mutator", MUTATORS, ids=lambda mutator: f"{mutator.name}-{mutator.clause}")
 def test_a_broken_clause_is_named(mutator: Mutator) -> None:
-    @settings(PROFILE, max_examples=max(PROFILE.max_examples // 12, 4))
+    @settings(max_examples=max(EXAMPLES // 12, 4))
     @given(st.data(), legal_scripts(mutator.sections))
     def check(data: st.DataObject, script: Script) -> None:
         editor = Editor(script, data.draw)
@@ -1349,7 +1347,7 @@ def test_a_broken_clause_is_named(mutator: Mutator) -> None:
     check()
 
 
-@settings(PROFILE, max_examples=max(PROFILE.max_examples // 2, 10))
+@settings(max_examples=max(EXAMPLES // 2, 10))
 @given(st.data(), st.sampled_from([(), (OVERALL,), (TIMELINE,), (OVERALL, TIMELINE)]).flatmap(legal_scripts))
 def test_a_legal_stream_is_not_blamed(data: st.DataObject, script: Script) -> None:
     editor = Editor(script, data.draw)
@@ -1492,7 +1490,7 @@ def client_call(client: ih.ClientSession, op: Op, now: float) -> None:
             client.end(now)
 
 
-@settings(PROFILE, max_examples=PROFILE.max_examples * 2)
+@settings(max_examples=EXAMPLES * 2)
 @given(st.booleans(), st.lists(CLIENT_OPS, max_size=30), st.booleans(), legal_scripts())
 def test_nonsense_does_not_break_a_client(strict: bool, ops: list[Op], ready: bool, script: Script) -> None:
     legal = [step.text for step in script if isinstance(step, Receive)]
@@ -1573,7 +1571,7 @@ def server_call(server: ih.ServerSession, op: Op, now: float) -> None:
             server.drop_window(windows[op.value] if op.value < len(windows) else ih.Window(0, 0, 8), now)
 
 
-@settings(PROFILE, max_examples=PROFILE.max_examples * 2)
+@settings(max_examples=EXAMPLES * 2)
 @given(st.lists(SERVER_OPS, max_size=40), st.booleans())
 def test_nonsense_does_not_break_a_server(ops: list[Op], opened: bool) -> None:
     server = ih.ServerSession(

@@ -1,6 +1,6 @@
 from itertools import pairwise
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ihproto.analysis import EngagementReport, EngagementTracker
@@ -33,7 +33,6 @@ def test_eng_3_start_does_not_run_backwards() -> None:
     assert run(("engaged", 6), ("neutral", 2)) == [EngagementUpdated("engaged", 6), EngagementUpdated("neutral", 6)]
 
 
-@settings(deadline=None)
 @given(reports=st.lists(st.none() | st.tuples(st.sampled_from(STATES), st.floats(0, 100)), max_size=20))
 def test_whatever_the_reports_say_levels_alternate_and_times_go_on(reports: list[tuple[str, float] | None]) -> None:
     answers = run(*reports)

@@ -140,7 +140,7 @@ def time_of(message: Signal) -> float:
 LETTERS = {SignalDetected: "d", SignalUpdated: "u", SignalEnded: "e"}
 
 
-@settings(deadline=None, max_examples=120)
+@settings(max_examples=120)
 @given(windows=st.lists(reports_of_a_window(), max_size=12))
 def test_whatever_the_reports_say_the_messages_keep_the_clauses(windows: list[tuple[SignalReport, ...]]) -> None:
     lifecycle = SignalLifecycle()

@@ -136,7 +136,7 @@ def assert_rounded(values: QualityScores, exact: list[Fraction]) -> None:
         assert abs(Fraction(value) - expected) <= Fraction(1, 20) + Fraction(1, 10**9)
 
 
-@settings(deadline=None, max_examples=80)
+@settings(max_examples=80)
 @given(
     steps=st.lists(st.tuples(st.integers(0, 100), contributions), max_size=25),
     period=st.sampled_from([10.0, 11.0, 2.5, 0.75]),

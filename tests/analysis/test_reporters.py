@@ -6,7 +6,7 @@ from typing import Any
 
 import attrs
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ihproto.analysis import EngagementReport, Pacing, QualityReport, SignalReport, WindowAnalysis, make_reporter
@@ -199,7 +199,6 @@ def test_where_nothing_is_known_nothing_is_said_and_the_level_before_is_kept() -
     ]
 
 
-@settings(deadline=None)
 @given(
     reports=st.lists(
         st.none() | st.tuples(st.sampled_from(["engaged", "neutral", "disengaged"]), st.floats(0, 60)), max_size=10

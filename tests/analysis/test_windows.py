@@ -1,11 +1,9 @@
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ihproto.analysis import WindowPlanner
 from ihproto.events import Window
-
-unhurried = settings(deadline=None)
 
 
 def test_win_1_windows_of_8_seconds_advance_by_3() -> None:
@@ -58,7 +56,6 @@ def test_windows_that_leave_gaps_or_never_end_are_refused(length: float, advance
         WindowPlanner(length, advance)
 
 
-@unhurried
 @given(steps=st.lists(st.integers(0, 80), max_size=30))
 def test_all_media_is_covered_however_it_arrives(steps: list[int]) -> None:
     planner = WindowPlanner()

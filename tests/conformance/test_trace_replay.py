@@ -9,7 +9,6 @@ import pytest
 from builders import CORRELATION_ID, closing, detected, ended, engagement, error, ready, signal_ended, updated
 from hypothesis import given
 from hypothesis import strategies as st
-from network import PROFILE
 
 from ihproto import REVISIONS, V1, Revision, SegmentFault, SegmentMedia, Side, Violation
 from ihproto.wire import (
@@ -130,7 +129,6 @@ def events_of(side: Side) -> st.SearchStrategy[tuple[Side, RawEvent]]:
 ENDS = st.sampled_from([RawClose(1000), RawSurplus(3), RawLost("gone")])
 
 
-@PROFILE
 @given(
     revision=st.sampled_from(list(REVISIONS.values())),
     passed=st.lists(st.one_of(events_of(Side.CLIENT), events_of(Side.SERVER)), max_size=20),

@@ -245,7 +245,7 @@ def test_a_segment_that_cannot_be_scanned_is_told_with_its_size_and_without_a_le
     assert (scanner.media.size, scanner.media.seconds) == (2004, 0)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.data())
 def test_the_sizes_of_the_pieces_do_not_matter(data: st.DataObject) -> None:
     name = data.draw(st.sampled_from(["webm", "mp4"]))

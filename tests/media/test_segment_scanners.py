@@ -4,7 +4,7 @@ import math
 from typing import Self
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ihproto.media import MediaError, MediaScanner, NominalScanner, SegmentFault, SegmentMedia, SegmentScanner, Track
@@ -181,7 +181,6 @@ def test_what_is_to_be_stepped_over_is_never_given_to_the_parser() -> None:
     assert scanner.sizes == [3, 0, 200, 5]
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(0, 254), max_size=12), st.lists(st.integers(0, 3000), max_size=12))
 def test_how_the_bytes_are_cut_does_not_matter(sizes: list[int], cuts: list[int]) -> None:
     data = records(*sizes, 1) + b"\xff"
@@ -193,7 +192,6 @@ def test_how_the_bytes_are_cut_does_not_matter(sizes: list[int], cuts: list[int]
     assert error.at == len(data) - 1
 
 
-@settings(deadline=None)
 @given(st.lists(st.sampled_from([b"a", b"bc", b"", b"longer"]), max_size=12), st.lists(st.integers(0, 90), max_size=12))
 def test_what_is_not_whole_comes_again_in_front_of_the_next_piece(words: list[bytes], cuts: list[int]) -> None:
     data = b"".join(word + b"." for word in words) + b"noX."

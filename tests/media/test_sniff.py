@@ -11,7 +11,7 @@ from pathlib import Path
 
 import av
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ihproto.media import CONTAINERS, SNIFF_SIZE, Sniffed, sniff
@@ -282,7 +282,6 @@ def test_a_beginning_of_up_to_20_bytes_is_never_taken_for_another_container(name
     assert sniff(b"") == Sniffed()
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=2 * SNIFF_SIZE))
 def test_arbitrary_bytes_never_raise(data: bytes) -> None:
     sniffed = sniff(data)
@@ -290,7 +289,6 @@ def test_arbitrary_bytes_never_raise(data: bytes) -> None:
     assert sniffed.container is None or sniffed.foreign is None
 
 
-@settings(deadline=None)
 @given(st.sampled_from(sorted(EVERYTHING)), st.integers(0, 40), st.binary(max_size=1000))
 def test_a_beginning_with_arbitrary_bytes_behind_it_never_raises(name: str, size: int, data: bytes) -> None:
     sniffed = sniff(EVERYTHING[name][1][:size] + data)
@@ -298,7 +296,6 @@ def test_a_beginning_with_arbitrary_bytes_behind_it_never_raises(name: str, size
     assert sniffed.container is None or sniffed.foreign is None
 
 
-@settings(deadline=None)
 @given(
     st.sampled_from(sorted(name for name, (known, _) in EVERYTHING.items() if known not in SIMILAR[2])),
     st.binary(min_size=SNIFF_SIZE, max_size=SNIFF_SIZE),

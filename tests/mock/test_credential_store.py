@@ -651,7 +651,7 @@ class Uses(RuleBasedStateMachine):
 
 
 TestUses = Uses.TestCase
-TestUses.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+TestUses.settings = settings(stateful_step_count=30)
 
 
 # Secrets, and what a denial says

@@ -27,7 +27,18 @@ from mutation.operators import Mutant
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SOURCE = ROOT / "src" / "ihproto"
-OPTIONS = ["-s", "-q", "--assert=plain", "-p", "no:cacheprovider", "-p", "no:xdist", "--rootdir", str(ROOT)]
+OPTIONS = [
+    "-s",
+    "-q",
+    "--assert=plain",
+    "--hypothesis-profile=mutants",
+    "-p",
+    "no:cacheprovider",
+    "-p",
+    "no:xdist",
+    "--rootdir",
+    str(ROOT),
+]
 
 _MEMORY_BYTES = 4 << 30
 #: What a test may take, in seconds of the processor and as a multiple of what it takes without a mutant.
@@ -42,14 +53,13 @@ def be_quick() -> None:
     """Let Hypothesis draw the same few examples each time, and not shrink what fails."""
     settings.register_profile(
         "mutants",
-        max_examples=30,
+        max_examples=60,
         derandomize=True,
         database=None,
         deadline=None,
         phases=[Phase.explicit, Phase.generate],
         suppress_health_check=list(HealthCheck),
     )
-    settings.load_profile("mutants")
 
 
 def run_forked(work: Callable[[], str | None]) -> str | None:

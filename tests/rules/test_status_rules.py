@@ -7,7 +7,7 @@ from typing import Any
 
 import attrs
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ihproto.errors import Finding
@@ -180,7 +180,6 @@ steps = st.lists(st.tuples(st.sampled_from(sorted(SAID)), st.integers(1, 3)), ma
 NEXT = {None: {"processing", "error"}, "processing": {"result", "error"}, "result": {"completed", "error"}}
 
 
-@settings(deadline=None)
 @given(steps=steps)
 def test_whatever_is_said_of_several_segments_each_is_judged_by_itself(steps: list[tuple[str, int]]) -> None:
     rules = rules_after(SIZE, SIZE, SIZE)

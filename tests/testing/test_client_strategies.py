@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 from hypothesis import find, given, settings
-from network import PROFILE, STARTED_AT
+from network import EXAMPLES, STARTED_AT
 
 import ihproto as ih
 from ihproto.testing import clients
@@ -25,9 +25,9 @@ from ihproto.testing.strategies import (
 )
 
 REVISIONS = pytest.mark.parametrize("revision", ih.REVISIONS.values(), ids=lambda revision: revision.id)
-FEW = settings(PROFILE, max_examples=PROFILE.max_examples // 4)
+FEW = settings(max_examples=EXAMPLES // 4)
 #: Whoever counts what was drawn has to count the same on every run.
-STEADY = settings(max_examples=400, derandomize=True, database=None, deadline=None)
+STEADY = settings(max_examples=400, derandomize=True, database=None)
 
 
 def refusals(revision: ih.Revision, actions: tuple[ClientStep, ...]) -> list[str]:
@@ -86,7 +86,7 @@ def test_nobody_finds_fault_with_a_legal_client(revision: ih.Revision) -> None:
 def test_clients_do_all_that_they_may(revision: ih.Revision) -> None:
     seen, named = Counter[str](), Counter[str]()
 
-    @FEW
+    @STEADY
     @given(client_actions(revision), client_actions(revision, refused=True))
     def count(actions: tuple[ClientStep, ...], others: tuple[ClientStep, ...]) -> None:
         seen.update(type(action).__name__ for action in actions)
@@ -131,7 +131,7 @@ CASES = [
 def test_the_clause_is_named(revision: ih.Revision, fault: ClientFault, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(clients, "CLIENT_FAULTS", (fault,))
 
-    @settings(PROFILE, max_examples=max(PROFILE.max_examples // 20, 3))
+    @settings(max_examples=max(EXAMPLES // 20, 3))
     @given(broken_client_actions(revision, large=True))
     def check(broken: BrokenActions) -> None:
         assert (broken.clause_id, broken.fault) == (fault.clause_id, fault.name)

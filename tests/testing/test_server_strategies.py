@@ -13,7 +13,7 @@ from hypothesis import Phase, find, given, settings
 from hypothesis import strategies as st
 from hypothesis.errors import Unsatisfiable
 from hypothesis.vendor.pretty import pretty
-from network import PROFILE
+from network import EXAMPLES
 
 import ihproto as ih
 from ihproto.testing.strategies import (
@@ -32,13 +32,13 @@ from ihproto.testing.strategies import (
 )
 
 REVISIONS = pytest.mark.parametrize("revision", ih.REVISIONS.values(), ids=lambda revision: revision.id)
-FEW = settings(PROFILE, max_examples=PROFILE.max_examples // 4)
+FEW = settings(max_examples=EXAMPLES // 4)
 NEVER_OF_A_SERVER = {"x.unheard_of", "x.signal"}
 #: Searches find the same on every run; most need not find the shortest.
-SHORTEST = settings(max_examples=2000, derandomize=True, database=None, deadline=None)
+SHORTEST = settings(max_examples=2000, derandomize=True, database=None)
 SEARCH = settings(SHORTEST, phases=[Phase.generate])
 #: Whoever counts what was drawn has to count the same on every run.
-STEADY = settings(max_examples=400, derandomize=True, database=None, deadline=None)
+STEADY = settings(max_examples=400, derandomize=True, database=None)
 
 
 def types_of(transcript: Transcript) -> list[str]:

@@ -36,7 +36,7 @@ def execute(*sources: str) -> dict[str, Any]:
 def surely(test: Any) -> Any:
     """A test of Hypothesis with the same examples on every run, which are not made shorter."""
     phases = [Phase.generate]
-    return settings(max_examples=200, derandomize=True, database=None, deadline=None, phases=phases)(test)
+    return settings(max_examples=200, derandomize=True, database=None, phases=phases)(test)
 
 
 def test_the_fixtures(pytester: pytest.Pytester) -> None:
