@@ -750,6 +750,14 @@ def test_raw_audio_that_was_asked_for_too_early_is_judged_by_the_models_of_the_r
     assert session.server(ready_with_models("inter-2", "inter-2-audio")) == []
 
 
+def test_a_model_that_was_chosen_too_early_and_behind_a_segment_is_to_be_refused() -> None:
+    session = Session(V2, first=None)
+    assert session.segment() == [("client", "RDY-4")]
+    assert session.client(config(model="inter-2-audio")) == []
+    assert session.server(ready_with_models("inter-2", "inter-2-audio")) == [("client", "CFG-7")]
+    assert session.server(updated(model="inter-2-audio")) == [("server", "CFG-7")]
+
+
 def test_the_media_of_an_empty_segment_is_not_judged() -> None:
     session = Session(scans=True)
     seen = session.monitor.observe_bytes(CLIENT, b"")

@@ -612,6 +612,18 @@ def test_early_configs_are_judged_by_those_before_them() -> None:
     assert rules.judge_early(V2) == []
 
 
+def test_an_early_config_may_choose_what_segments_hold_until_one_has_begun() -> None:
+    rules = ConfigRules(V2)
+    rules.note(SessionConfig(model="inter-2-audio"))
+    rules.begin_media()
+    rules.note(SessionConfig(model="inter-2-audio"))
+    rules.begin_media()
+    rules.note(SessionConfig(model="inter-2"))
+    rules.note(SessionConfig(audio_format=PCM))
+    rules.options = V2_OPTIONS
+    assert [finding.clause.id for finding in rules.judge_early(V2)] == ["CFG-7", "CFG-8"]
+
+
 def test_an_early_text_that_is_to_be_refused_does_not_hide_what_is_behind_it() -> None:
     rules = ConfigRules()
     rules.note_broken()

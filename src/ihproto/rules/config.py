@@ -169,6 +169,8 @@ class ConfigRules:
         self._before = SessionConfig()
         # The id of a clause is a text that no server may accept, by that clause.
         self._asked: deque[SessionConfig | SessionClose | str] = deque()
+        # How many of these had been sent when the first segment began.
+        self._asked_before_media: int | None = None
 
     @property
     def unanswered(self) -> int:
@@ -197,6 +199,11 @@ class ConfigRules:
         else:
             self._before = self.in_force
 
+    def begin_media(self) -> None:
+        """Take note that the first segment, or one behind it, has begun."""
+        if self._asked_before_media is None:
+            self._asked_before_media = len(self._asked)
+
     def judge_early(self, revision: Revision) -> list[Finding]:
         """Judge the configs that were sent before the contract was known, now that it is (CFG-6, CFG-7, CFG-8)."""
         found = []
@@ -204,7 +211,8 @@ class ConfigRules:
         for index, asked in enumerate(self._asked):
             if not isinstance(asked, SessionConfig):
                 continue
-            finding = unsupported(asked, self.options, revision, self.with_model(before))
+            begun = self._asked_before_media is not None and index >= self._asked_before_media
+            finding = unsupported(asked, self.options, revision, self.with_model(before), media_begun=begun)
             if finding is None:
                 before = consolidate(asked, self.options, before)
             else:
