@@ -16,13 +16,20 @@ export function releaseCamera(stream) {
   for (const track of stream.getTracks()) track.stop();
 }
 
+/** What is smaller, in bytes, holds no picture, and goes together with the piece behind it. */
+const SMALLEST = 100;
+
 /**
  * Hands pieces on in the order in which they came.
  *
  * Reading a Blob takes a while, and a small one may overtake a large one; but a recording in the wrong order is none.
+ * When no picture comes for longer than a piece lasts, Chromium ends the piece behind the first byte that it writes
+ * then: of a slow camera, the first piece is the first byte of the header.
  */
 export class PieceQueue {
   #handOn;
+  #held = [];
+  #heldBytes = 0;
   #tail = Promise.resolve();
 
   constructor(handOn) {
@@ -31,14 +38,24 @@ export class PieceQueue {
 
   push(blob) {
     if (blob.size === 0) return;
-    this.#tail = this.#tail.then(async () => this.#handOn(await blob.arrayBuffer()));
-    // Whoever stops the queue hears of a failure; until then it is not unhandled.
-    this.#tail.catch(() => {});
+    this.#held.push(blob);
+    this.#heldBytes += blob.size;
+    if (this.#heldBytes >= SMALLEST) this.#release();
   }
 
-  /** Resolves when every piece was handed on; rejects with the first failure. */
+  /** Hands on what is left, however small; resolves when every piece was, and rejects with the first failure. */
   settled() {
+    if (this.#held.length > 0) this.#release();
     return this.#tail;
+  }
+
+  #release() {
+    const piece = this.#held.length === 1 ? this.#held[0] : new Blob(this.#held);
+    this.#held = [];
+    this.#heldBytes = 0;
+    this.#tail = this.#tail.then(async () => this.#handOn(await piece.arrayBuffer()));
+    // Whoever stops the queue hears of a failure; until then it is not unhandled.
+    this.#tail.catch(() => {});
   }
 }
 

@@ -10,6 +10,8 @@ pytestmark = pytest.mark.browser
 
 URL = "ws://127.0.0.1:9/v1/stream/analyze"
 SEGMENT_MS = 250
+#: How a recording begins (RFC 8794, section 5); its later pieces do not.
+EBML = b"\x1a\x45\xdf\xa3"
 SCORES = {"quality_index": 60, "clarity": 61, "authority": 62, "energy": 63, "rapport": 64, "learning": 65}
 
 
@@ -37,8 +39,7 @@ def test_the_config_goes_first_and_no_video_before_session_ready(live: LivePage,
     stub.send("session.ready", READY)
     live.wait_for("live")
     live.wait_for_segments(2)
-    # RFC 8794, section 5: an EBML header; only the first piece of a recording has one.
-    assert [segment.startswith(b"\x1a\x45\xdf\xa3") for segment in stub.segments[:2]] == [True, False]
+    assert [segment.startswith(EBML) for segment in stub.segments[:2]] == [True, False]
     assert b"" not in stub.segments
 
 
@@ -50,15 +51,63 @@ def test_pieces_keep_their_order_although_a_later_one_is_read_faster(live: LiveP
         const queue = new PieceQueue((piece) => order.push(piece));
         let release;
         const slow = new Promise((resolve) => (release = resolve));
-        queue.push({ size: 1, arrayBuffer: () => slow });
+        queue.push({ size: 1000, arrayBuffer: () => slow });
         queue.push({ size: 0, arrayBuffer: async () => "empty" });
-        queue.push({ size: 1, arrayBuffer: async () => "second" });
+        queue.push({ size: 1000, arrayBuffer: async () => "second" });
         await Promise.resolve();
         release("first");
         await queue.settled();
         return order;
     }""")
     assert order == ["first", "second"]
+
+
+def test_a_piece_too_small_for_a_picture_goes_with_the_next_and_the_last_one_by_itself(live: LivePage) -> None:
+    live.open()
+    sizes = live.page.evaluate("""async () => {
+        const { PieceQueue } = await import("/recorder.js");
+        const pieces = [];
+        const queue = new PieceQueue((piece) => pieces.push([...new Uint8Array(piece)]));
+        for (const [size, value] of [[1, 1], [2, 2], [500, 3], [100, 4], [99, 5]]) {
+          queue.push(new Blob([new Uint8Array(size).fill(value)]));
+        }
+        await queue.settled();
+        return pieces.map((bytes) => [bytes.length, ...new Set(bytes)]);
+    }""")
+    assert sizes == [[503, 1, 2, 3], [100, 4], [99, 5]]
+
+
+def test_the_first_piece_of_a_slow_camera_has_the_whole_header(live: LivePage, page: Page, stub: StubServer) -> None:
+    """A recorder that has seen no picture when its first piece is due ends it behind the first byte that it writes."""
+    page.add_init_script("""
+        navigator.mediaDevices.getUserMedia = async () => {
+          const canvas = document.createElement("canvas");
+          const context = canvas.getContext("2d");
+          const stream = canvas.captureStream(0);
+          window.draw = (color) => {
+            context.fillStyle = `rgb(${color % 256}, 0, 0)`;
+            context.fillRect(0, 0, canvas.width, canvas.height);
+            stream.getVideoTracks()[0].requestFrame();
+          };
+          return stream;
+        };
+        const start = MediaRecorder.prototype.start;
+        window.raw = [];
+        MediaRecorder.prototype.start = function (slice) {
+          this.addEventListener("dataavailable", ({ data }) => window.raw.push(data.size));
+          start.call(this, slice);
+          let color = 0;
+          setTimeout(() => setInterval(() => window.draw(color += 9), 40), 2 * slice);
+        };
+    """)
+    live.open(url=URL, segment=SEGMENT_MS)
+    live.start()
+    live.wait_for("opened")
+    stub.send("session.ready", READY)
+    live.wait_for_segments(2)
+    # Otherwise this would show nothing.
+    assert page.evaluate("() => window.raw[0]") < len(EBML)
+    assert [segment.startswith(EBML) for segment in stub.segments[:2]] == [True, False]
 
 
 def test_stopping_sends_the_last_piece_then_asks_for_the_end_and_shows_the_drain(
@@ -281,8 +330,10 @@ def test_a_silent_server_is_explained_and_given_up(live: LivePage, page: Page, o
               close() {}
             };
         """)
-    page.clock.install()
+    page.clock.install(time=0)
     live.open(url=URL)
+    # From here on no time passes but what the test lets pass.
+    page.clock.pause_at(3600)
     live.start()
     live.wait_for("opened" if opened else "connecting")
     page.clock.run_for(9_900)

@@ -337,10 +337,18 @@ def test_a_piece_in_which_nothing_begins_is_not_recognised_but_the_cure_is_the_s
     assert "send the recorder's first chunk first" in sentence
 
 
-@pytest.mark.parametrize("size", [1, 7, 100, SNIFF_SIZE - 1, SNIFF_SIZE, 5000])
+@pytest.mark.parametrize("size", [4, 100, SNIFF_SIZE - 1, SNIFF_SIZE, 5000])
 def test_bytes_that_are_nothing_are_refused_whatever_their_number(size: int) -> None:
     sentence = refused(MediaScanner(), 1, b"\x80" * size)
     assert "does not begin with the header of a container" in sentence
+
+
+@pytest.mark.parametrize("size", [1, 3])
+def test_the_first_byte_of_a_recording_is_not_to_be_sent_by_itself(size: int) -> None:
+    """Chromium's recorder hands on one byte first when no picture has come for as long as a piece lasts."""
+    sentence = refused(MediaScanner(), 1, LONG[0][:size])
+    assert f"has {size} bytes, too few for the header of a container" in sentence
+    assert sentence.endswith("send it together with the next piece")
 
 
 def test_a_segment_of_which_nothing_came_is_refused() -> None:

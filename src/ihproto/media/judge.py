@@ -21,6 +21,9 @@ CONTAINERS = ("mp4", "avi", "mov", "mkv", "mpeg-ts", "mpeg-2-ts", "webm")
 #: The error for each kind of track that is missing (SEG-7).
 _MISSING = {"video": "ih5001", "audio": "ih5008"}
 
+#: No container is recognised by fewer bytes.
+_SMALLEST_HEADER = 4
+
 _AS_THEY_ARE = "; send the file, or the recorder's chunks, as they are"
 _IN_ORDER = "; send the recorder's chunks in order, each once"
 _AS_THEY_COME = "; send the recorder's chunks as they come, without adding a header"
@@ -109,6 +112,12 @@ def _judge_start(media: SegmentMedia) -> SegmentFault:
     if media.foreign is not None:
         what = f"is {media.foreign}; send one of {', '.join(CONTAINERS)}"
         return SegmentFault("ih4002", "SEG-5", what)
+    if 0 < media.size < _SMALLEST_HEADER:
+        what = (
+            f"has {media.size} bytes, too few for the header of a container; recorders hand on such a piece when their "
+            "first picture comes late: send it together with the next piece"
+        )
+        return SegmentFault("ih5004", "SEG-6", what)
     what = (
         "does not begin with the header of a container and this session has seen none; if it is a later piece of a "
         "recording, send the recorder's first chunk first"
