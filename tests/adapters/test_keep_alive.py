@@ -1,4 +1,4 @@
-"""A client that only listens asks a silent server for signs of life, in virtual time."""
+"""Who only listens asks a silent peer for signs of life, in virtual time."""
 
 from __future__ import annotations
 
@@ -11,11 +11,24 @@ from adapters.faces import READY, RawPeer, Script, collect
 from faults.ends import transport
 from faults.line import Line, run_virtually
 from faults.meetings import FACES
-from wire.raw import BINARY, CLOSE, CONTINUATION, KEY, PING, PONG, close_payload, envelope, frame, frames, open_client
+from wire.raw import (
+    BINARY,
+    CLOSE,
+    CONTINUATION,
+    KEY,
+    PING,
+    PONG,
+    close_payload,
+    envelope,
+    frame,
+    frames,
+    masked,
+    open_client,
+)
 
-from ihproto import SessionClosed
-from ihproto._adapter import Dialer
-from ihproto.anyio import ClientStream
+from ihproto import V0, NominalScanner, SessionClosed
+from ihproto._adapter import Dialer, Server
+from ihproto.anyio import ClientStream, ServerStream
 
 REPORT = frame(0x1, envelope("engagement.updated", {"state": "engaged", "start": 0}))
 per_face = pytest.mark.parametrize("face", FACES)
@@ -135,6 +148,92 @@ def test_who_looks_in_from_time_to_time_does_not_take_its_own_absence_for_silenc
         over, took, _ = await met(face, alive, look_in)
         assert over.code == 1001
         assert took == pytest.approx(3600, abs=200)
+
+    run_virtually(FACES[face], body)
+
+
+async def served(face: str, script: Script, **options: Any) -> tuple[SessionClosed, float, RawPeer]:
+    """A server without an idle timeout of its own listens to a client; how that ended, and the rest as for `met`."""
+    line = Line()
+    peer = RawPeer(line.client)
+    over: list[SessionClosed] = []
+
+    async def listen(stream: ServerStream) -> None:
+        await stream.accept(revision=V0, scanner=NominalScanner())
+        over.extend([event async for event in stream if isinstance(event, SessionClosed)])
+
+    async def play() -> None:
+        await peer.ask(("Authorization", f"Bearer {KEY}"))
+        await script(peer)
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(play)
+        began = anyio.current_time()
+        await Server(listen, **options).take(transport(face, line.server))
+        took = anyio.current_time() - began
+    return over[0], took, peer
+
+
+async def gone(peer: RawPeer) -> None:
+    """A client that is gone without a word."""
+    await peer.read_to_end()
+
+
+async def patient(peer: RawPeer) -> None:
+    """A client that has nothing to say for an hour, but answers pings."""
+    with anyio.move_on_after(3600):
+        while True:
+            assert (await peer.read_frame()).opcode == PING
+            await anyio.sleep(1)
+            await peer.send(masked(PONG))
+    await peer.close_as_client(1001)
+    await peer.read_to_end()
+
+
+async def busy(peer: RawPeer) -> None:
+    """A client that answers no ping, but sends."""
+    for _ in range(20):
+        await anyio.sleep(80)
+        await peer.send(masked(BINARY, b"x"))
+    await peer.close_as_client(1001)
+    await peer.read_to_end()
+
+
+@per_face
+@pytest.mark.parametrize(("options", "seconds"), [({}, 90), ({"ping_interval": 5}, 15)])
+def test_a_client_that_is_gone_without_a_word_is_noticed(face: str, options: dict[str, Any], seconds: float) -> None:
+    async def body() -> None:
+        over, took, peer = await served(face, gone, **options)
+        assert (over.code, over.reason) == (1006, "2 pings in a row were not answered")
+        assert took == pytest.approx(seconds)
+        assert [one.opcode for one in frames(peer.buffer)] == [PING, PING]
+
+    run_virtually(FACES[face], body)
+
+
+@per_face
+@pytest.mark.parametrize(("script", "seconds"), [(patient, 3600), (busy, 1600)])
+def test_a_client_that_gives_any_sign_of_life_is_kept(face: str, script: Script, seconds: float) -> None:
+    async def body() -> None:
+        over, took, _ = await served(face, script)
+        assert over.code == 1001
+        assert took == pytest.approx(seconds)
+
+    run_virtually(FACES[face], body)
+
+
+@per_face
+def test_without_an_interval_a_server_waits_for_as_long_as_it_takes(face: str) -> None:
+    async def silent(peer: RawPeer) -> None:
+        await anyio.sleep(10_000)
+        await peer.close_as_client(1001)
+        await peer.read_to_end()
+
+    async def body() -> None:
+        over, took, peer = await served(face, silent, ping_interval=None)
+        assert over.code == 1001
+        assert took == pytest.approx(10_000)
+        assert PING not in [one.opcode for one in frames(peer.buffer)]
 
     run_virtually(FACES[face], body)
 

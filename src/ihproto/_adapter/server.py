@@ -232,6 +232,7 @@ class ServeOptions(TypedDict, total=False):
     correlation_id: Callable[[], str]
     upgrade_timeout: float
     close_timeout: float
+    ping_interval: float | None
     send_timeout: float
     shutdown_timeout: float
     max_header_bytes: int
@@ -252,6 +253,9 @@ class Server:
             of a plain request, in seconds.
         close_timeout: How long to wait for the answer to a close, or for more of a body behind an early response, in
             seconds.
+        ping_interval: After how long a silence a client is pinged while its handler iterates, in seconds; when two
+            pings have brought nothing, the connection is lost: in a minute and a half, unless something else is asked
+            for. None to wait for ever. Raw streams are not pinged.
         send_timeout: How long a client may not take our bytes, in seconds.
         shutdown_timeout: How long to wait for the sessions to close, and for plain requests to be answered, at the
             end, in seconds.
@@ -276,6 +280,7 @@ class Server:
         correlation_id: Callable[[], str] = make_correlation_id,
         upgrade_timeout: float = 30.0,
         close_timeout: float = 10.0,
+        ping_interval: float | None = 30.0,
         send_timeout: float = 60.0,
         shutdown_timeout: float = 5.0,
         max_header_bytes: int = 16 * 1024,
@@ -298,6 +303,7 @@ class Server:
             ServerConnection,
             upgrade_timeout=upgrade_timeout,
             close_timeout=close_timeout,
+            ping_interval=ping_interval,
             max_header_bytes=max_header_bytes,
             http=on_request is not None,
         )

@@ -44,6 +44,8 @@ class ServerConnection:
             of a plain request, in seconds.
         close_timeout: How long to wait for the answer to a close frame, or for more of a body that is not wanted any
             more, in seconds.
+        ping_interval: After how long a silence to ask the client for a sign of life, in seconds; when two pings have
+            brought none, the connection is lost. None to wait for ever.
         max_header_bytes: The largest head of a request, in bytes.
         http: Take plain HTTP requests too, instead of telling them to upgrade.
 
@@ -60,6 +62,7 @@ class ServerConnection:
         correlation_id: str,
         upgrade_timeout: float = 30.0,
         close_timeout: float = 10.0,
+        ping_interval: float | None = None,
         max_header_bytes: int = 16 * 1024,
         http: bool = False,
     ) -> None:
@@ -70,6 +73,7 @@ class ServerConnection:
         self._ws = WSConnection(ConnectionType.SERVER)
         self._subprotocols: list[str] = []
         self._close_timeout = close_timeout
+        self._ping_interval = ping_interval
         self._body_timeout = upgrade_timeout
         self._deadline: float | None = now + upgrade_timeout
         self._events: deque[ServerEvent | UpgradeRequested | UpgradeFailed | HttpEvent] = deque()
@@ -122,6 +126,7 @@ class ServerConnection:
             max_text_bytes=session.settings.max_text_bytes,
             refuse_text=session.refuse_text,
             close_timeout=self._close_timeout,
+            ping_interval=self._ping_interval,
         )
         self._receive_early(now)
 
