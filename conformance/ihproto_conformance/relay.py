@@ -37,13 +37,14 @@ from ihproto.wire import (
     RawClose,
     RawLost,
     RawText,
+    Redactor,
     Target,
     UpgradeAccepted,
     UpgradeFailed,
     UpgradeRefused,
 )
 from ihproto_conformance.replay import media_seconds
-from ihproto_conformance.trace import Redactor, Response, Trace
+from ihproto_conformance.trace import Response, Trace
 from ihproto_conformance.verdict import Entry, SessionLog
 from ihproto_conformance.watcher import MakeScanner, Watcher, secrets_of
 

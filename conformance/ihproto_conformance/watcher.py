@@ -20,9 +20,8 @@ from ihproto import (
     SessionReady,
     Side,
 )
-from ihproto.wire import PAIR_MARK, Tapped, UpgradeAccepted, UpgradeFailed, UpgradeRefused, UpgradeRequested
+from ihproto.wire import PAIR_MARK, Redactor, Tapped, UpgradeAccepted, UpgradeFailed, UpgradeRefused, UpgradeRequested
 from ihproto_conformance.observer import Observer
-from ihproto_conformance.trace import Redactor
 from ihproto_conformance.verdict import Entry
 
 #: What is in the names of headers and parameters that hold a credential.

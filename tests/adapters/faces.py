@@ -7,7 +7,7 @@ import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Protocol, TypeAlias, Unpack
+from typing import Any, Protocol, TypeAlias, Unpack
 
 import anyio
 import anyio.abc
@@ -18,6 +18,7 @@ from wire.raw import CLOSE, Frame, Head, close_payload, frame, frames, head, mas
 import ihproto.anyio
 import ihproto.trio
 from ihproto import Envelope, NominalScanner, SessionClosed, WindowAnalysis, WindowReady
+from ihproto._adapter import Api
 from ihproto.anyio import ClientStream, ConnectOptions, Handler, ServeOptions, Server, ServerStream
 
 
@@ -46,6 +47,19 @@ FACES = (
     Face("anyio-trio", "trio", ihproto.anyio.connect, ihproto.anyio.serve),
     Face("trio", "trio", ihproto.trio.connect, ihproto.trio.serve),
 )
+
+
+def adapter(face: Face) -> Any:
+    """The adapter, as a module."""
+    return ihproto.trio if face.name == "trio" else ihproto.anyio
+
+
+def make_api(face: Face, url: str, **options: Any) -> Api:
+    """What the service offers by plain HTTP, for this face."""
+    found = adapter(face).Api(url, **options)
+    assert isinstance(found, Api)
+    return found
+
 
 Body: TypeAlias = Callable[[Face], Awaitable[None]]
 Run: TypeAlias = Callable[[Body], None]

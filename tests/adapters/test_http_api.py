@@ -20,14 +20,13 @@ import anyio.abc
 import pytest
 import trio
 import trio.testing
-from adapters.faces import Body, Face, RawPeer, Run, analyse, raw_server
+from adapters.faces import Body, Face, RawPeer, Run, adapter, analyse, make_api, raw_server
 from wire.raw import CORRELATION_ID, KEY, head
 
 import ihproto.anyio
 import ihproto.trio
 from ihproto import LocalProtocolError, RemoteProtocolError
 from ihproto._adapter import (
-    Api,
     ApiError,
     ConnectError,
     ConnectionBroken,
@@ -49,16 +48,6 @@ ANALYSIS: dict[str, Any] = {
     "signals": [{"type": "agreement", "start": 0, "end": 2.5, "probability": "high", "rationale": "nods"}],
     "engagement_state": [{"start": 0, "end": 8, "state": "engaged"}],
 }
-
-
-def adapter(face: Face) -> Any:
-    return ihproto.trio if face.name == "trio" else ihproto.anyio
-
-
-def make_api(face: Face, url: str, **options: Any) -> Api:
-    found = adapter(face).Api(url, **options)
-    assert isinstance(found, Api)
-    return found
 
 
 def job(status: str, **more: object) -> dict[str, object]:

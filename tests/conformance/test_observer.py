@@ -13,25 +13,25 @@ from hypothesis import strategies as st
 
 from ihproto import V0_2, V1, MediaScanner, Revision, SegmentScanner, Side
 from ihproto.wire import (
+    REDACTED,
     HttpError,
     RawBytes,
     RawClose,
     RawLost,
     RawSurplus,
     RawText,
+    Redactor,
     UpgradeAccepted,
     UpgradeFailed,
     UpgradeRefused,
 )
 from ihproto_conformance.observer import Observer
 from ihproto_conformance.trace import (
-    REDACTED,
     Begins,
     Binary,
     Close,
     Lost,
     Media,
-    Redactor,
     Request,
     Response,
     Surplus,

@@ -13,7 +13,7 @@ import attrs
 from ihproto import MediaScanner, Revision, __version__
 from ihproto.anyio import HttpError, ServerStream, serve
 from ihproto.clauses import CLAUSES
-from ihproto.wire import UpgradeAccepted, UpgradeRefused, UpgradeRequested
+from ihproto.wire import Redactor, UpgradeAccepted, UpgradeRefused, UpgradeRequested
 from ihproto.wire.credentials import select
 from ihproto_conformance.client.questions import never_connected
 from ihproto_conformance.client.scenarios import Scenario, scenarios_of
@@ -21,7 +21,6 @@ from ihproto_conformance.client.stage import Stage
 from ihproto_conformance.client.visits import Client, Invitation, Run, Visit
 from ihproto_conformance.observer import Observer
 from ihproto_conformance.passive import passive_results
-from ihproto_conformance.trace import Redactor
 from ihproto_conformance.verdict import Evidence, Report, Result, SessionLog, Subject, merge
 from ihproto_conformance.watcher import all_headers, secrets_of
 

@@ -40,6 +40,7 @@ from ihproto.wire import (
     RawEvent,
     RawLost,
     RawText,
+    Redactor,
     Target,
     UpgradeFailed,
     UpgradeRefused,
@@ -47,7 +48,7 @@ from ihproto.wire import (
 from ihproto.wire.credentials import offer
 from ihproto_conformance.observer import Observer
 from ihproto_conformance.samples import Sample
-from ihproto_conformance.trace import Binary, Redactor
+from ihproto_conformance.trace import Binary
 from ihproto_conformance.verdict import Check, Entry, Evidence, Result, SessionLog, Status, merge
 
 #: Segments longer than this are sent as several frames of one message, in bytes.

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import secrets
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from secrets import token_hex
 from typing import Any, ClassVar, TypeAlias, TypeVar
 from urllib.parse import quote
 
@@ -103,14 +103,15 @@ class Api:
         if not wanted:
             raise _local("AUT-1", "a token is for something; ask for at least one scope")
         body = encode_json(KeyExchange(key_id, key_secret, wanted))
-        token = _decode(AccessToken, await self._post("the key", path, body), "AUT-1")
+        token = _decode(AccessToken, await self._post("the key", path, body, [key_secret]), "AUT-1")
         if token.token_type.lower() != "bearer":
             raise _remote(Finding(clause("AUT-1"), "the type of a token is Bearer", "$.token_type"))
         return token
 
     async def create_client_token(self, request: ClientTokenRequest) -> ClientToken:
         """Have a client token issued (AUT-2)."""
-        response = await self._post("the client token", CLIENT_TOKENS_PATH, encode_json(request))
+        body = encode_json(request)
+        response = await self._post("the client token", CLIENT_TOKENS_PATH, body, [request.api_key])
         return _decode(ClientToken, response, "AUT-2")
 
     async def revoke_client_token(self, api_key: str, token: str) -> None:
@@ -120,7 +121,8 @@ class Api:
             api_key: The API key that issued it.
             token: The token.
         """
-        await self._post("the revocation", REVOKE_PATH, encode_json(ClientTokenRevocation(api_key, token)))
+        body = encode_json(ClientTokenRevocation(api_key, token))
+        await self._post("the revocation", REVOKE_PATH, body, [api_key, token])
 
     async def upload(
         self,
@@ -211,8 +213,9 @@ class Api:
         """
         if not job_id:
             raise _local("UPL-2", "the id of the job is empty")
-        wire = self._request("GET", JOBS_PATH + quote(job_id, safe=""), credential=await resolve(credential))
-        return _decode(UploadJob, await self._fetch("to tell the job", wire, b""), "UPL-2")
+        key = await resolve(credential)
+        wire = self._request("GET", JOBS_PATH + quote(job_id, safe=""), credential=key)
+        return _decode(UploadJob, await self._fetch("to tell the job", wire, b"", [key]), "UPL-2")
 
     async def wait_for_job(
         self,
@@ -251,9 +254,9 @@ class Api:
         more.setdefault("response_timeout", self._response_timeout)
         return RequestConnection(self._endpoint.target, method, path, client_request_id=self._client_request_id, **more)
 
-    async def _post(self, what: str, path: str, body: bytes) -> HttpResponse:
+    async def _post(self, what: str, path: str, body: bytes, secrets: Collection[str]) -> HttpResponse:
         wire = self._request("POST", path, content_type=_JSON, content_length=len(body))
-        return await self._fetch(what, wire, body)
+        return await self._fetch(what, wire, body, secrets)
 
     async def _upload(
         self,
@@ -269,26 +272,29 @@ class Api:
     ) -> HttpResponse:
         async with open_source(self.library, file, size) as source:
             form = MultipartForm(
-                secrets.token_hex(16),
+                token_hex(16),
                 fields=fields,
                 name="file",
                 filename=filename if filename is not None else name_of(file),
                 content_type=content_type,
                 file_size=source.size,
             )
+            key = await resolve(credential)
             wire = self._request(
                 "POST",
                 path,
-                credential=await resolve(credential),
+                credential=key,
                 content_type=form.content_type,
                 content_length=form.length,
                 response_timeout=timeout,
             )
             upload = _Upload(form, source, progress)
-            return await self._fetch("the upload", wire, upload)
+            return await self._fetch("the upload", wire, upload, [key])
 
-    async def _fetch(self, what: str, wire: RequestConnection, body: bytes | _Upload) -> HttpResponse:
-        """Make one request; a response that is an error is raised."""
+    async def _fetch(
+        self, what: str, wire: RequestConnection, body: bytes | _Upload, secrets: Collection[str]
+    ) -> HttpResponse:
+        """Make one request; a response that is an error is raised, without the secrets that went with the request."""
         transport = await self.library.dial(self._endpoint)
         driver = Driver(wire, transport, self._send_timeout, cure="")
         try:
@@ -302,7 +308,7 @@ class Api:
         if not 200 <= response.status < 300:
             error = decode_http_error(response.body)
             told = error.correlation_id if error is not None else None
-            raise ApiError(what, response.status, error, response.correlation_id or told)
+            raise ApiError(what, response.status, error, response.correlation_id or told, secrets)
         return response
 
     async def _receive_while_sending(self, driver: Driver[RequestConnection], upload: _Upload) -> HttpResponse:

@@ -169,7 +169,8 @@ class ClientStream:
         self._events.extend(_of_session(self._driver.wire))
         closed = self._events[-1] if self.session.contract is None else None
         if isinstance(closed, SessionClosed):
-            raise SessionRefused(closed, [event.violation for event in self._events if isinstance(event, Violated)])
+            violations = [event.violation for event in self._events if isinstance(event, Violated)]
+            raise SessionRefused(closed, violations, self._driver.wire.secrets)
 
 
 def _of_session(wire: ClientConnection) -> list[ClientEvent]:

@@ -37,7 +37,7 @@ class Endpoint:
         while wire.session is None and wire.raw is None:
             for event in wire.events():
                 if isinstance(event, UpgradeRefused | UpgradeFailed):
-                    raise UpgradeError(event)
+                    raise UpgradeError(event, wire.secrets)
             await driver.step()
 
     def too_slow(self) -> ConnectError:

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from ihproto.errors import Violation
 from ihproto.events import SessionClosed
 from ihproto.messages import Error
 from ihproto.uploads import UploadJob
-from ihproto.wire import HttpError, UpgradeFailed, UpgradeRefused
+from ihproto.wire import HttpError, Redactor, UpgradeFailed, UpgradeRefused
 
 
 class StreamError(Exception):
-    """Base class of what goes wrong with a connection, as opposed to the protocol."""
+    """Base class of what goes wrong with a connection, as opposed to the protocol.
+
+    Args:
+        text: What went wrong.
+        secrets: Credentials that the text must not repeat, even if the other side did.
+    """
+
+    def __init__(self, text: str, secrets: Collection[str] = ()) -> None:
+        super().__init__(Redactor(secrets).text(text) if secrets else text)
 
 
 class ConnectError(StreamError):
@@ -22,12 +30,16 @@ class ConnectError(StreamError):
 class UpgradeError(StreamError):
     """The server did not accept the upgrade (HS-10).
 
+    Args:
+        event: What it answered.
+        secrets: What the text must not repeat.
+
     Attributes:
-        event: What it answered: `UpgradeRefused` with status and error, or `UpgradeFailed`.
+        event: What it answered, in its own words: `UpgradeRefused` with status and error, or `UpgradeFailed`.
     """
 
-    def __init__(self, event: UpgradeRefused | UpgradeFailed) -> None:
-        super().__init__(_describe(event))
+    def __init__(self, event: UpgradeRefused | UpgradeFailed, secrets: Collection[str] = ()) -> None:
+        super().__init__(_describe(event), secrets)
         self.event = event
 
 
@@ -39,6 +51,7 @@ class ApiError(StreamError):
         status: The HTTP status.
         error: The JSON body, None when it is not of the documented shape.
         correlation_id: The id of the request, None when the server told none (HS-9).
+        secrets: What the text must not repeat.
 
     Attributes:
         status: The HTTP status.
@@ -46,8 +59,15 @@ class ApiError(StreamError):
         correlation_id: The id of the request, None when the server told none.
     """
 
-    def __init__(self, what: str, status: int, error: HttpError | None, correlation_id: str | None) -> None:
-        super().__init__(_refusal(what, status, error, "is this the address of the service?"))
+    def __init__(
+        self,
+        what: str,
+        status: int,
+        error: HttpError | None,
+        correlation_id: str | None,
+        secrets: Collection[str] = (),
+    ) -> None:
+        super().__init__(_refusal(what, status, error, "is this the address of the service?"), secrets)
         self.status = status
         self.error = error
         self.correlation_id = correlation_id
@@ -68,20 +88,27 @@ class JobUnfinished(StreamError):
 class SessionRefused(StreamError):
     """The upgrade was accepted and the session was not (RDY-3), as for a missing scope (HS-11).
 
+    Args:
+        closed: How it was closed.
+        violations: What the server did not keep until then.
+        secrets: What the text must not repeat.
+
     Attributes:
         closed: How it was closed.
         error: The error that explains it, None when the server sent none.
         violations: What the server did not keep until then.
     """
 
-    def __init__(self, closed: SessionClosed, violations: Sequence[Violation] = ()) -> None:
+    def __init__(
+        self, closed: SessionClosed, violations: Sequence[Violation] = (), secrets: Collection[str] = ()
+    ) -> None:
         if closed.error is not None:
             why = f"{closed.error.code}: {closed.error.message}"
         elif violations:
             why = str(violations[-1])
         else:
             why = closed.reason or "no reason given"
-        super().__init__(f"the session was not established, {why} (close code {closed.code})")
+        super().__init__(f"the session was not established, {why} (close code {closed.code})", secrets)
         self.closed = closed
         self.error: Error | None = closed.error
         self.violations = tuple(violations)

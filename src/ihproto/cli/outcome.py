@@ -9,6 +9,7 @@ import click
 from ihproto import LocalProtocolError, RemoteProtocolError
 from ihproto.anyio import ConnectError, StreamError
 from ihproto.cli.output import FAILED, UNREACHABLE, USAGE, printable
+from ihproto.wire import Redactor
 
 
 def say(command: str, text: str, code: int) -> int:
@@ -35,7 +36,4 @@ def guarded(command: str, run: Callable[[], int], secrets: Collection[str] = ())
         what, code = f"the server broke {error.violation}", FAILED
     except StreamError as error:
         what, code = str(error), FAILED
-    # Here, because almost always nothing is to be said.
-    from ihproto_conformance.trace import Redactor
-
     return say(command, Redactor(secrets).text(what), code)

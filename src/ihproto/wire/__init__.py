@@ -23,6 +23,7 @@ from ihproto.wire.events import (
 )
 from ihproto.wire.multipart import MultipartForm
 from ihproto.wire.raw import RawBytes, RawClose, RawEvent, RawFrames, RawLost, RawSurplus, RawText
+from ihproto.wire.redaction import REDACTED, Redactor
 from ihproto.wire.refusal import HttpError
 from ihproto.wire.request import RequestConnection
 from ihproto.wire.server import ServerConnection
@@ -31,6 +32,7 @@ from ihproto.wire.target import Target
 
 __all__ = [
     "PAIR_MARK",
+    "REDACTED",
     "BodyEnded",
     "BodyReceived",
     "ClientConnection",
@@ -48,6 +50,7 @@ __all__ = [
     "RawLost",
     "RawSurplus",
     "RawText",
+    "Redactor",
     "RequestConnection",
     "RequestFailed",
     "RequestLost",

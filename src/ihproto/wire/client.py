@@ -63,6 +63,7 @@ class ClientConnection:
     Attributes:
         session: The session, when the upgrade is through.
         raw: What stands in its place, if that was asked for.
+        secrets: The credential, if there is one: what no text about this connection may repeat.
 
     Raises:
         LocalProtocolError: If the credential cannot travel in this form (HS-7), or a header is not valid HTTP (HS-1).
@@ -88,6 +89,7 @@ class ClientConnection:
     ) -> None:
         self.session: ClientSession | None = None
         self.raw: RawFrames | None = None
+        self.secrets = (credential.value,) if credential is not None else ()
         offered = offer(credential) if credential is not None else Offer([], [])
         self._subprotocols = [*offered.subprotocols, *subprotocols]
         self._carries_raw = raw

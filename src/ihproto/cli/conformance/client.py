@@ -16,11 +16,11 @@ from ihproto.cli.conformance.running import Running
 from ihproto.cli.outcome import guarded
 from ihproto.cli.output import echo, printable
 from ihproto.cli.seconds import Seconds
+from ihproto.wire import Redactor
 from ihproto_conformance.client import SCENARIOS, Choice, ScenarioRun, judge_client, scenarios_of
 from ihproto_conformance.client.command import Command
 from ihproto_conformance.client.scenarios import Scenario
 from ihproto_conformance.passive import passive_checks
-from ihproto_conformance.trace import Redactor
 from ihproto_conformance.verdict import Report, Subject
 
 _COMMAND = "conformance client"
