@@ -186,6 +186,18 @@ def test_the_client_may_be_given() -> None:
     check()
 
 
+def test_what_a_client_does_behind_its_close_is_not_part_of_the_session() -> None:
+    actions = (ClientClosed(1000), ClientSaid('{"include":[]}'), ClientSent((b"no media",)))
+
+    @FEW
+    @given(server_sessions(actions=st.just(actions), endings=["client"]))
+    def check(session: Transcript) -> None:
+        assert session.steps[-2:] == (ClientClosed(1000), ServerClosed(1000))
+        assert session.violations() == []
+
+    check()
+
+
 def test_what_the_url_asks_for_is_part_of_a_session() -> None:
     session = find(server_sessions(ih.V0_2), lambda session: len(session.asked.include) == 2, settings=SEARCH)
     assert sorted(session.query) == [("include[]", name) for name in sorted(session.asked.include)]
