@@ -734,6 +734,16 @@ def test_a_piece_of_a_client_that_has_closed_is_seen_all_the_same() -> None:
     assert [(each.message, each.media) for each in seen] == [(None, None)] * 2
 
 
+def test_a_session_close_may_be_refused_behind_an_error_that_ends_the_session() -> None:
+    it = Session()
+    assert it.client(CLOSE) == []
+    assert it.server(error("ih6004"), error("ih6001")) == []
+    assert it.state() is ClientState.FAILED
+    # The session ends, but until it does the client may do what it might before.
+    assert it.segment() == it.client(CLOSE) == []
+    assert it.segment() == [("client", "CLS-2")]
+
+
 def test_a_refused_session_close_is_judged_in_the_state_before_it() -> None:
     monitor = SessionMonitor()
     (violation,) = monitor.observe_text(CLIENT, CLOSE).violations

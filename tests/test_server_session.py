@@ -970,6 +970,13 @@ def test_silence_ends_a_session_with_ih6003_and_1001() -> None:
     assert session.events() == [SessionClosed(1001, "", None, expired.error)]
 
 
+def test_the_end_by_a_timer_is_told_behind_what_happened_before() -> None:
+    session = opened(settings=BRIEF)
+    session.receive_text("{}", 1.0)
+    session.handle_timeout(11.0)
+    assert [type(event) for event in session.events()] == [ConfigApplied, SessionExpired]
+
+
 def test_a_session_that_lasts_too_long_ends_with_ih6004_and_1001() -> None:
     session = opened(100.0, settings=BRIEF)
     for moment in (108.0, 116.0, 124.0):
