@@ -68,6 +68,10 @@ TAKEN: dict[str, tuple[str, bytes]] = {
     "webm of ffmpeg": ("webm", video_file("webm", "libvpx")),
     "Matroska of ffmpeg": ("mkv", video_file("matroska", "mpeg4")),
     "Matroska by hand": ("mkv", b"\x1a\x45\xdf\xa3\x8b\x42\x82\x88matroska\x18\x53\x80\x67\x01" + b"\xff" * 7),
+    "Matroska whose title is webm": (
+        "mkv",
+        b"\x1a\x45\xdf\xa3\x8b\x42\x82\x88matroska\x18\x53\x80\x67\x01" + b"\xff" * 7 + bytes(40) + b"webm",
+    ),
     "MP4 as Chromium records it": ("mp4", (REPOSITORY / "tests/recordings/mp4-vp9-opus/000.bin").read_bytes()),
     "MP4 of ffmpeg": ("mp4", video_file("mp4", "mpeg4")),
     "fragmented MP4 of ffmpeg": ("mp4", video_file("mp4", "mpeg4", movflags="frag_keyframe+empty_moov")),
@@ -78,6 +82,7 @@ TAKEN: dict[str, tuple[str, bytes]] = {
     "QuickTime of ffmpeg": ("mov", video_file("mov", "mpeg4")),
     "QuickTime of the time before brands": ("mov", b"\x00\x00\x00\x08wide\x00\x00\x10\x00mdat" + bytes(4000)),
     "QuickTime with the header in front": ("mov", b"\x00\x00\x02\x00moov\x00\x00\x00\x6cmvhd" + bytes(500)),
+    "QuickTime with room in front": ("mov", b"\x00\x00\x00\x10free" + bytes(8) + b"\x00\x00\x10\x00mdat" + bytes(4000)),
     "QuickTime of unknown size": ("mov", b"\x00\x00\x00\x00mdat" + bytes(4000)),
     "AVI of ffmpeg": ("avi", video_file("avi", "mpeg4")),
     "AVI by hand": ("avi", b"RIFF\x00\x00\x00\x00AVI LIST\x00\x00\x00\x00hdrl"),
@@ -91,6 +96,7 @@ TAKEN: dict[str, tuple[str, bytes]] = {
 FOREIGN: dict[str, tuple[str, bytes]] = {
     "MP3 of ffmpeg": ("an MP3 file", audio_file("mp3", "libmp3lame")),
     "MP3 without tags": ("an MP3 file", b"\xff\xfb\x90\x64" + bytes(413)),
+    "MP3 at 32 kHz": ("an MP3 file", b"\xff\xfb\x98\x64" + bytes(413)),
     "nothing of an MP3 but a header": ("an MP3 file", b"\xff\xfb\x90\x64"),
     "compressed AIFF": ("an AIFF file", b"FORM\x00\x00\x00\x2eAIFC" + bytes(38)),
     "MPEG-2 layer III": ("an MP3 file", b"\xff\xf3\x84\xc4" + bytes(413)),
@@ -141,6 +147,11 @@ FOREIGN: dict[str, tuple[str, bytes]] = {
         "Base64 text; send the bytes that it stands for",
         b"\r\n".join(b64encode(WEBM[i : i + 57]) for i in range(0, 570, 57)),
     ),
+    "UTF-16, the other way round": ("text in UTF-16", b"\xfe\xff" + "{}".encode("utf-16-be")),
+    "Blob, printed": (
+        "what a program prints for an object; send the bytes of the Blob or buffer",
+        b"[object Blob]",
+    ),
     "text": ("text", b"Traceback (most recent call last):\n  File ..."),
     "a word": ("text", b"hello"),
 }
@@ -179,6 +190,9 @@ def test_a_foreign_file_is_named_so_that_a_sentence_can_be_made_of_it() -> None:
         b"\x00\x00\x00\x10moof\x00\x00\x00\x08mfhd",
         b"\x00\x00\x01\x00abcd" + bytes(100),
         b"RIF\x00",
+        b"\x80ORM\x00\x00\x00\x2eAIFC",
+        # ISO/IEC 11172-3, 2.4.2.3: but for the eleven bits of the syncword, the header of a frame.
+        b"\xff\x1b\x90\x64" + bytes(413),
         b"\x00\x01\x02text behind control characters",
         b"text and \x1b[31mcontrol characters",
     ],
