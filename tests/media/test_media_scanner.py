@@ -323,6 +323,15 @@ def test_a_session_that_starts_in_the_middle_of_a_recording_is_told_so(pieces: l
     assert "send the recorder's first chunk first" in sentence
 
 
+def test_a_session_that_starts_with_a_cluster_is_told_so() -> None:
+    sentence = refused(MediaScanner(), 1, LONG[1][LONG[1].index(CLUSTER) :])
+    assert sentence.startswith("segment 1 begins inside a Matroska Cluster")
+
+
+def test_the_name_of_a_box_without_its_size_begins_no_fragment() -> None:
+    assert "inside a fragment" not in refused(MediaScanner(), 1, b"moof" + bytes(4000))
+
+
 def test_a_session_that_starts_in_the_middle_of_an_mp4_recording_is_told_so() -> None:
     for data in (MP4[1], MP4[1][5:], fragmented()[fragments(fragmented())[7] :]):
         sentence = refused(MediaScanner(), 1, data)
@@ -529,6 +538,13 @@ def test_a_second_file_begins_a_new_stream(name: str) -> None:
         assert media.container == name.rpartition(" ")[2]
 
 
+def test_a_file_of_the_time_before_brands_begins_a_new_stream_behind_a_recording() -> None:
+    file = file_of("mov")
+    assert file[4:8] == b"ftyp"
+    media = accepted(begun(LONG[0]), 2, file[:4] + b"free" + file[8:])
+    assert (media.has_header, media.container) == (True, "mov")
+
+
 @pytest.mark.parametrize("name", [name for name in FORMS if name != "webm"])
 def test_a_recording_can_go_on_after_another_file_only_from_its_own_beginning(name: str) -> None:
     scanner = begun(LONG[0], file_of(name))
@@ -639,6 +655,15 @@ def test_a_transport_stream_that_begins_with_its_tables_begins_anew(size: int, d
     assert again.has_header
     start, end = span(file)
     assert again.seconds == pytest.approx(end - start, abs=0.05)
+
+
+def test_a_transport_stream_goes_on_at_a_packet_of_the_first_pid_that_may_hold_media() -> None:
+    # ISO/IEC 13818-1, table 2-3, and ETSI EN 300 468, table 1: tables have the PIDs below.
+    file = make("mpegts", "mpeg2video", "mp2", mpegts_start_pid="32")
+    at = next(
+        at for at in range(len(file) // 376 * 188, len(file), 188) if file[at + 1] & 0x1F == 0 and file[at + 2] == 32
+    )
+    assert not accepted(begun(file[:at]), 2, file[at:]).has_header
 
 
 def test_a_transport_stream_of_which_packets_are_missing_is_refused() -> None:
