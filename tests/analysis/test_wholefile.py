@@ -238,6 +238,31 @@ def test_upl_1_a_file_of_which_nothing_is_known_is_neutral_and_fifty() -> None:
     assert [(entry.start, entry.end) for entry in result.conversation_quality.timeline] == [(0, 10), (10, 20)]
 
 
+def test_upl_1_what_no_window_covers_is_neutral_and_fifty_too() -> None:
+    first = file_windows(14)[0]
+    result = analysis_result([WindowAnalysis(first, (), None, level(100))], 14, include=BOTH)
+    assert result.conversation_quality is not None
+    assert result.conversation_quality.overall == scores(100)
+    assert result.conversation_quality.timeline is not None
+    assert [(entry.start, entry.end) for entry in result.conversation_quality.timeline] == [(0, 10), (10, 14)]
+    assert result.conversation_quality.timeline[-1].values == scores(50)
+
+
+def test_upl_1_the_shortest_of_files_has_an_analysis() -> None:
+    assert engagement_spans([], 0.5) == (EngagementSpan(0, 0.5, "neutral"),)
+
+
+def test_upl_1_of_two_signals_that_begin_together_the_shorter_comes_first() -> None:
+    (window,) = file_windows(8)
+    reports = (SignalReport("stress", 1, 7), SignalReport("interest", 1, 4), SignalReport("agreement", 0))
+    spans = analysis_result([WindowAnalysis(window, reports)], 8).signals
+    assert [(span.type, span.start, span.end) for span in spans] == [
+        ("agreement", 0, 8),
+        ("interest", 1, 4),
+        ("stress", 1, 7),
+    ]
+
+
 def test_upl_1_engagement_is_neutral_until_it_is_known() -> None:
     first, second, third = file_windows(14)
     analyses = [
