@@ -63,7 +63,7 @@ def sparse(path: Path, size: int, beginning: bytes = b"") -> str:
 def film(path: Path, form: str, codec: str, **options: str) -> str:
     """Four seconds of video, as ffmpeg writes them."""
     with av.open(str(path), "w", format=form, options=options) as output:
-        stream = output.add_stream(codec, rate=25)
+        stream = output.add_stream(codec, rate=25, options={"threads": "1"})
         assert isinstance(stream, av.VideoStream)
         stream.width = stream.height = 64
         stream.pix_fmt = "yuv420p"

@@ -45,7 +45,7 @@ def make(
             sound: av.AudioStream | None = None
             frames: list[tuple[Fraction, str, int]] = []
             if video:
-                added = output.add_stream(video, rate=rate, options=dict(options))
+                added = output.add_stream(video, rate=rate, options={"threads": "1", **dict(options)})
                 assert isinstance(added, av.VideoStream)
                 pictures = added
                 pictures.width = pictures.height = 64

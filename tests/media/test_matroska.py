@@ -193,7 +193,8 @@ def written(form: str, video: str | None, sound: str | None, rate: Fraction, opt
             assert isinstance(frames, av.VideoStream)
             frames.width, frames.height, frames.pix_fmt = 64, 48, "yuvj420p" if video == "mjpeg" else "yuv420p"
             # Fast, since it is not the picture that is looked at.
-            frames.options = {"deadline": "realtime", "cpu-used": "8"} if "vpx" in str(video) else {}
+            quick = {"deadline": "realtime", "cpu-used": "8"} if "vpx" in str(video) else {}
+            frames.options = {"threads": "1", **quick}
             frames.codec_context.max_b_frames = 2 if video in ("libx264", "mpeg4", "mpeg2video") else 0
             for number in range(int(2 * rate)):
                 picture = av.VideoFrame(64, 48, frames.pix_fmt)

@@ -61,7 +61,7 @@ def make(
         sound: av.AudioStream | None = None
         frames: list[tuple[Fraction, int]] = []
         if video:
-            added = output.add_stream(video, rate=25, options={"g": "5"})
+            added = output.add_stream(video, rate=25, options={"g": "5", "threads": "1"})
             assert isinstance(added, av.VideoStream)
             pictures = added
             pictures.width = pictures.height = 64

@@ -157,7 +157,7 @@ def make(
     container = av.open(buffer, "w", format="mpegts", options=options)
     streams: list[Any] = []
     if video is not None:
-        picture: Any = container.add_stream(video, rate=fps)
+        picture: Any = container.add_stream(video, rate=fps, options={"threads": "1"})
         picture.width, picture.height, picture.pix_fmt, picture.gop_size = 32, 32, "yuv420p", 10
         streams.append(picture)
     if audio is not None:

@@ -24,7 +24,7 @@ def video_file(form: str, codec: str, **options: str) -> bytes:
     """A quarter of a second of video, as ffmpeg writes it."""
     file = io.BytesIO()
     with av.open(file, "w", format=form, options=options) as output:
-        stream = output.add_stream(codec, rate=24)
+        stream = output.add_stream(codec, rate=24, options={"threads": "1"})
         assert isinstance(stream, av.VideoStream)
         stream.width = stream.height = 48
         stream.pix_fmt = {"gif": "rgb8", "png": "rgb24", "bmp": "bgr24", "mjpeg": "yuvj420p"}.get(codec, "yuv420p")
