@@ -99,6 +99,15 @@ def test_the_catalogue_is_the_expected_one_in_order() -> None:
     assert list(FAMILIES) == list(EXPECTED)
 
 
+@pytest.mark.parametrize(("http_status", "close_code"), [(399, None), (600, None), (None, 999), (None, 5000)])
+def test_an_error_code_has_a_status_of_an_error_and_a_close_code_of_a_websocket(
+    http_status: int | None, close_code: int | None
+) -> None:
+    # RFC 9110, section 15, and RFC 6455, section 7.4.
+    with pytest.raises(ValueError, match="must be in range"):
+        ErrorCode("ih6002", "message-too-large", "the message is too large", http_status, close_code)
+
+
 def test_keys_are_the_ids() -> None:
     assert all(key == entry.id for key, entry in CLAUSES.items())
 

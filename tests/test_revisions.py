@@ -320,7 +320,8 @@ def test_cfg_7_v2_has_a_model_that_sees_and_hears_and_one_that_hears() -> None:
 
 @pytest.mark.parametrize("rate", [16000, 24000])
 def test_cfg_8_raw_audio_has_two_bytes_a_sample(rate: Any) -> None:
-    assert m.AudioFormat(sample_rate=rate).bytes_per_second == 2 * rate
+    size = m.AudioFormat(sample_rate=rate).bytes_per_second
+    assert (size, type(size)) == (2 * rate, int)
     assert attrs.asdict(m.AudioFormat()) == {"encoding": "pcm_s16le", "sample_rate": 16000, "channels": 1}
 
 

@@ -208,7 +208,7 @@ REFUSED: dict[str, tuple[StreamSoFar, SegmentMedia, str, str, tuple[str, ...]]] 
         piece(12.0, 15.0),
         "ih5004",
         "SEG-6",
-        ("gap of 3.00 s", "12.00 s", "9.00 s", "missing"),
+        ("gap of 3.00 s: its media goes on", "12.00 s", "9.00 s", "missing"),
     ),
     "a piece that steps over one that is missing": (
         ON,

@@ -735,6 +735,17 @@ def test_a_later_piece_behind_a_header_that_is_too_short_without_what_is_lost_sa
 
 
 @pytest.mark.parametrize("piece", [1, 1000, WHOLE])
+def test_a_later_piece_behind_a_header_that_breaks_further_on_is_refused_where_it_breaks(piece: int) -> None:
+    data = HEADER + LONG[5] + LONG[6]
+    places = [at for at in range(len(data)) if data.startswith(CLUSTER, at)]
+    assert len(places) > 1
+    at = places[-1]
+    sentence = refused(MediaScanner(), 1, data[:at] + b"\xde\xad\xbe\xef" + data[at + 4 :], piece)
+    assert f"at byte {at}, " in sentence
+    assert "found bytes de" in sentence
+
+
+@pytest.mark.parametrize("piece", [1, 1000, WHOLE])
 def test_a_later_piece_behind_a_header_in_which_no_cluster_begins_is_refused(piece: int) -> None:
     sentence = refused(MediaScanner(), 1, HEADER + LONG[11], piece)
     assert "has the header of a webm file in front of a piece from the middle of one" in sentence
