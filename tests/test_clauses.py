@@ -108,6 +108,10 @@ def test_an_error_code_has_a_status_of_an_error_and_a_close_code_of_a_websocket(
         ErrorCode("ih6002", "message-too-large", "the message is too large", http_status, close_code)
 
 
+def test_an_error_may_end_a_session_as_it_should_end() -> None:
+    assert ErrorCode("ih6002", "message-too-large", "the message is too large", None, 1000).fatal
+
+
 def test_keys_are_the_ids() -> None:
     assert all(key == entry.id for key, entry in CLAUSES.items())
 

@@ -297,6 +297,7 @@ def test_upl_2_files_have_one_model_more_than_streams() -> None:
         ("inter-2-audio", ("audio",)),
         ("inter-2-deep", ("video", "audio")),
     ]
+    assert UPLOAD_MODELS[-1].signal_types == set(TYPES)
 
 
 @pytest.mark.parametrize("revision", [V0, V0_2, V1_WINDOW, V1])
@@ -323,6 +324,17 @@ def test_cfg_8_raw_audio_has_two_bytes_a_sample(rate: Any) -> None:
     size = m.AudioFormat(sample_rate=rate).bytes_per_second
     assert (size, type(size)) == (2 * rate, int)
     assert attrs.asdict(m.AudioFormat()) == {"encoding": "pcm_s16le", "sample_rate": 16000, "channels": 1}
+
+
+def test_a_revision_shows_what_it_is_and_not_the_classes_of_its_messages() -> None:
+    assert "SegmentProcessing" not in repr(V0)
+    assert repr(V0).startswith("Revision(id='v0', ")
+
+
+def test_the_messages_by_type_follow_from_the_messages() -> None:
+    assert attrs.evolve(V0, id="v0").server_messages == V0.server_messages
+    assert (attrs.evolve(V0, id="v0"), hash(attrs.evolve(V0, id="v0"))) == (V0, hash(V0))
+    assert "server_messages" not in {field.name for field in attrs.fields(Revision) if field.init}
 
 
 # -- errors in the words of a revision --------------------------------------------------------------------

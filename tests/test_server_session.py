@@ -970,6 +970,18 @@ def test_silence_ends_a_session_with_ih6003_and_1001() -> None:
     assert session.events() == [SessionClosed(1001, "", None, expired.error)]
 
 
+def test_of_a_connection_that_is_lost_nothing_may_be_known() -> None:
+    session = opened()
+    session.receive_lost()
+    assert session.events() == [SessionClosed(1006, "")]
+
+
+def test_models_that_are_not_available_may_be_given_in_any_collection() -> None:
+    settings = ServerSettings(unavailable_models=["inter-2"])
+    assert settings.unavailable_models == frozenset({"inter-2"})
+    assert hash(settings.unavailable_models)
+
+
 def test_the_end_by_a_timer_is_told_behind_what_happened_before() -> None:
     session = opened(settings=BRIEF)
     session.receive_text("{}", 1.0)
