@@ -1481,3 +1481,11 @@ def test_a_drain_may_take_no_time() -> None:
     session = close_requested()
     session.receive_text(closing(0), 0.0)
     assert clause_ids(session.events()) == []
+
+
+def test_of_a_connection_that_is_lost_nothing_may_be_known() -> None:
+    session = ClientSession(0.0)
+    session.receive_lost()
+    (closed,) = session.events()
+    assert isinstance(closed, SessionClosed)
+    assert (closed.code, closed.reason) == (1006, "")

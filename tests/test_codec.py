@@ -856,3 +856,9 @@ def test_no_data_of_any_shape_raises_anything_but_a_malformed_message(data: st.D
 @given(value=json_values | st.dictionaries(st.sampled_from(["include", "goal_dimensions", "type"]), json_values))
 def test_no_config_of_any_shape_raises_anything_but_a_malformed_message(value: Any) -> None:
     only_malformed(json.dumps(value))
+
+
+def test_an_envelope_cannot_be_changed() -> None:
+    decoded = codec.decode_server(envelope("session.ended", '{"reason":"client_shutdown"}'))
+    with pytest.raises(AttributeError):
+        decoded.type = "error"  # type: ignore[misc]

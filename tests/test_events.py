@@ -32,3 +32,16 @@ def test_none_can_be_changed() -> None:
     with pytest.raises(AttributeError):
         window.end = 4.0  # type: ignore[misc]
     assert window.end == 3.0
+
+
+def test_what_is_not_said_of_a_violation_is_none() -> None:
+    violation = ih.Violation(ih.clause("SIG-1"), ih.Side.SERVER, "OPEN", "it was detected twice")
+    assert violation.path is None
+    assert ih.Violated(violation).raw is None
+
+
+def test_what_is_not_said_of_a_signal_is_none() -> None:
+    assert (ih.ActiveSignal("stress", 1.0, 1.0).probability, ih.WindowSignal("stress", 0.0, 8.0).rationale) == (
+        None,
+        None,
+    )

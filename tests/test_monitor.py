@@ -787,3 +787,9 @@ def test_a_config_that_is_to_be_refused_must_not_be_confirmed() -> None:
     session = Session()
     assert session.client(config(goal_dimensions=["clarity"])) == [("client", "CFG-6")]
     assert session.server(updated()) == [("server", "CFG-6")]
+
+
+def test_a_close_that_was_not_answered_is_nobodys_fault_unless_an_answer_was_due() -> None:
+    it = Session()
+    assert it.closes(CLIENT) == []
+    assert blamed(it.monitor.observe_lost(SERVER)) == []

@@ -63,3 +63,11 @@ def test_cqi_5_a_score_is_0_to_100(name: str, score: float) -> None:
     assert QualityReport(**{**neutral, name: 100}).scores().count(50) == 4
     with pytest.raises(ValueError, match=name):
         QualityReport(**{**neutral, name: score})
+
+
+@pytest.mark.parametrize("time", [float("inf"), float("nan"), -float("inf")])
+def test_times_are_numbers_that_a_clock_can_show(time: float) -> None:
+    with pytest.raises(ValueError, match="must be"):
+        SignalReport("stress", 1.0, since=time)
+    with pytest.raises(ValueError, match="must be"):
+        EngagementReport("engaged", time)

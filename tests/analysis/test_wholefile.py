@@ -226,6 +226,15 @@ def test_upl_1_a_span_keeps_the_highest_probability_with_its_rationale_and_every
     assert span == SignalSpan("stress", 2, 13, "high", "a long sigh", ("visual", "audio"))
 
 
+def test_upl_1_each_level_of_probability_is_above_the_one_before() -> None:
+    reported = [SignalReport("stress", 2, None, None, level) for level in (None, "low", "medium", "high")]
+    windows = file_windows(17)
+    for number in range(1, 5):
+        analyses = [WindowAnalysis(*pair) for pair in zip(windows, [(one,) for one in reported[:number]], strict=False)]
+        (span,) = analysis_result(analyses, 17).signals
+        assert span.probability == reported[number - 1].probability
+
+
 def test_upl_1_a_file_of_which_nothing_is_known_is_neutral_and_fifty() -> None:
     analyses = [WindowAnalysis(window) for window in file_windows(20)]
     result = analysis_result(analyses, 20, include=BOTH)

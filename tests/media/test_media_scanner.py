@@ -495,6 +495,14 @@ def test_a_file_that_was_refused_while_it_was_fed_is_not_accepted_when_it_is_fin
     assert scanner.so_far == StreamSoFar()
 
 
+def test_a_piece_that_breaks_at_its_first_byte_breaks_at_byte_0() -> None:
+    assert "(at byte 0, " in refused(begun(LONG[0]), 2, b"\xde\xad" * 1000)
+
+
+def test_of_media_that_are_not_looked_at_nothing_is_counted() -> None:
+    assert (SegmentMedia(1.0).size, SegmentMedia(1.0).key_frames) == (0, 0)
+
+
 # --- a second file ---------------------------------------------------------------------------------------------------
 
 FORMS = {
@@ -751,6 +759,15 @@ def test_a_later_piece_behind_a_header_in_which_no_cluster_begins_is_refused(pie
     assert "has the header of a webm file in front of a piece from the middle of one" in sentence
     assert f"at byte {len(HEADER)}" in sentence
     assert "send the recorder's chunks as they come, without adding a header" in sentence
+
+
+def test_a_later_piece_of_matroska_behind_a_header_counts_from_its_next_cluster_on() -> None:
+    file = file_of("mkv")
+    places = [at for at in range(len(file)) if file.startswith(CLUSTER, at)]
+    header, middle = file[: places[0]], file[places[0] + 100 :]
+    media = accepted(MediaScanner(), 1, header + middle)
+    assert media.container == "mkv"
+    assert media.lost == (len(header), len(header) + middle.index(CLUSTER))
 
 
 def test_after_such_a_refusal_the_recording_can_begin_as_it_should() -> None:

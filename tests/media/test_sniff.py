@@ -172,6 +172,12 @@ def test_what_is_no_container_is_named_in_words(words: str, file: bytes) -> None
     assert sniff(file[:SNIFF_SIZE]) == Sniffed(foreign=words)
 
 
+@pytest.mark.parametrize("kind", [b"moov", b"wide", b"skip", b"free", b"mdat", b"pnot", b"uuid"])
+def test_files_of_the_time_before_brands_begin_with_any_box_of_a_file(kind: bytes) -> None:
+    # The boxes of the outermost level: ISO/IEC 14496-12, table 1, and the QuickTime File Format.
+    assert sniff(b"\x00\x00\x00\x20" + kind + bytes(100)) == Sniffed(container="mov")
+
+
 def test_a_foreign_file_is_named_so_that_a_sentence_can_be_made_of_it() -> None:
     # "segment 1 is an Ogg file; send one of mp4, ..."
     assert sniff(audio_file("ogg", "libopus")[:SNIFF_SIZE]).foreign == "an Ogg file"
