@@ -768,6 +768,16 @@ def test_a_model_that_was_chosen_too_early_and_behind_a_segment_is_to_be_refused
     assert session.server(updated(model="inter-2-audio")) == [("server", "CFG-7")]
 
 
+def test_a_server_that_refuses_a_config_for_reasons_of_its_own_is_not_blamed_for_accepting_the_next() -> None:
+    """As one that is longer than the texts that it reads."""
+    session = Session(V2, first=None)
+    audio = config(audio_format=json.loads(RAW_AUDIO)["audio_format"])
+    assert session.client(config(model="inter-2-audio"), config(model="inter-2"), audio) == []
+    # Behind the second config, the third would be wrong.
+    assert session.server(ready_with_models("inter-2", "inter-2-audio")) == [("client", "CFG-8")]
+    assert session.server(updated(model="inter-2-audio"), error("ih6001"), updated(model="inter-2-audio")) == []
+
+
 def test_the_media_of_an_empty_segment_is_not_judged() -> None:
     session = Session(scans=True)
     seen = session.monitor.observe_bytes(CLIENT, b"")

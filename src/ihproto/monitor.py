@@ -293,7 +293,7 @@ class SessionMonitor:
         if finding is None:
             config.note(message)
         else:
-            config.note_broken(finding.clause.id)
+            config.note_broken(finding.clause.id, message)
         return self._blame(Side.CLIENT, finding, message=message)
 
     def _observe_session_close(self, message: m.SessionClose) -> Observation:

@@ -22,8 +22,8 @@ def places(judge: Callable[[list[Finding]], None]) -> Found:
     return [(finding.clause.id, finding.path) for finding in found]
 
 
-def updated(rules: ConfigRules, *include: str, goals: Sequence[str] | None = None) -> Found:
-    answer = SessionUpdated(include, None if goals is None else tuple(goals))
+def updated(rules: ConfigRules, *include: str, goals: Sequence[str] | None = None, model: str | None = None) -> Found:
+    answer = SessionUpdated(include, None if goals is None else tuple(goals), model)
     return places(lambda found: rules.judge_updated(answer, found))
 
 
@@ -622,6 +622,32 @@ def test_an_early_config_may_choose_what_segments_hold_until_one_has_begun() -> 
     rules.note(SessionConfig(audio_format=PCM))
     rules.options = V2_OPTIONS
     assert [finding.clause.id for finding in rules.judge_early(V2)] == ["CFG-7", "CFG-8"]
+
+
+def test_what_a_refused_config_made_wrong_may_be_right_after_all() -> None:
+    """A server may refuse what looks right, because it is too long for it."""
+    rules = ConfigRules(V2)
+    rules.options = V2_OPTIONS
+    rules.note(SessionConfig(model="inter-2-audio"))
+    assert updated(rules, model="inter-2-audio") == []
+    rules.note(SessionConfig(model="inter-2"))
+    rules.note_broken("CFG-8", SessionConfig(audio_format=PCM))
+    rules.note_broken("CFG-6", SessionConfig(goal_dimensions=["charm"]))
+    rules.note_broken()
+    rules.judge_error(Error("ih6001", "too long"))
+    assert updated(rules, model="inter-2-audio") == []
+    assert rules.in_force.audio_format == PCM
+    assert updated(rules, model="inter-2-audio") == [("CFG-6", None)]
+    assert updated(rules, model="inter-2-audio") == [("CFG-5", None)]
+
+
+def test_what_a_refused_text_was_made_of_makes_nothing_right() -> None:
+    rules = ConfigRules(V2)
+    rules.options = V2_OPTIONS
+    rules.note_broken()
+    rules.note_broken("CFG-8", SessionConfig(audio_format=PCM))
+    rules.judge_error(Error("ih6001", "no JSON"))
+    assert updated(rules, model="inter-2") == [("CFG-8", None)]
 
 
 def test_an_early_text_that_is_to_be_refused_does_not_hide_what_is_behind_it() -> None:

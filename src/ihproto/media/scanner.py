@@ -183,7 +183,7 @@ class ContainerScanner(ABC):
             self._to_skip = done - len(data)
             self._position += len(data)
 
-    def _fail(self, what: str, offset: int = 0) -> NoReturn:
+    def _fail(self, what: str, offset: int) -> NoReturn:
         """Raise `MediaError` for a place `offset` bytes after the beginning of what `_parse` was given."""
         raise MediaError(what, max(0, self._position + offset))
 

@@ -151,6 +151,23 @@ def _unsupported_audio(
     return None
 
 
+@attrs.frozen
+class _Refusable:
+    """A text that no server may accept.
+
+    Attributes:
+        clause_id: The clause by which it is to be refused.
+        config: The config that it is, where it can be read as one.
+    """
+
+    clause_id: str
+    config: SessionConfig | None = None
+
+
+#: The clauses on what a config may say behind those before it.
+_BY_THOSE_BEFORE = frozenset({"CFG-7", "CFG-8"})
+
+
 class ConfigRules:
     """Follows what was asked in text and judges the answers.
 
@@ -167,8 +184,7 @@ class ConfigRules:
         self.options = ConfigOptions()
         self._confirms = revision.confirms
         self._before = SessionConfig()
-        # The id of a clause is a text that no server may accept, by that clause.
-        self._asked: deque[SessionConfig | SessionClose | str] = deque()
+        self._asked: deque[SessionConfig | SessionClose | _Refusable] = deque()
         # How many of these had been sent when the first segment began.
         self._asked_before_media: int | None = None
 
@@ -192,10 +208,10 @@ class ConfigRules:
         elif isinstance(message, SessionConfig):
             self._before, self.in_force = self.in_force, consolidate(message, self.options, self.in_force)
 
-    def note_broken(self, clause_id: str = "CFG-5") -> None:
-        """Remember that the client sent a text that is to be refused, and by which clause."""
+    def note_broken(self, clause_id: str = "CFG-5", config: SessionConfig | None = None) -> None:
+        """Remember that the client sent a text that is to be refused, by which clause, and which config it is."""
         if self._confirms:
-            self._asked.append(clause_id)
+            self._asked.append(_Refusable(clause_id, config))
         else:
             self._before = self.in_force
 
@@ -217,7 +233,7 @@ class ConfigRules:
                 before = consolidate(asked, self.options, before)
             else:
                 found.append(finding)
-                self._asked[index] = finding.clause.id
+                self._asked[index] = _Refusable(finding.clause.id, asked)
         return found
 
     def with_model(self, config: SessionConfig) -> SessionConfig:
@@ -248,9 +264,16 @@ class ConfigRules:
         if not _answers_text(error):
             return
         if self._asked:
-            self._asked.popleft()
+            if isinstance(self._asked.popleft(), SessionConfig):
+                self._doubt()
         elif not self._confirms:
             self.in_force = self._before
+
+    def _doubt(self) -> None:
+        """A config was refused that looked right: what it made wrong of those behind it may be right after all."""
+        for index, asked in enumerate(self._asked):
+            if isinstance(asked, _Refusable) and asked.config is not None and asked.clause_id in _BY_THOSE_BEFORE:
+                self._asked[index] = asked.config
 
     def judge_closing(self, found: list[Finding]) -> None:
         """Judge `session.closing`: what was asked before it must have been answered before it (CFG-2)."""
@@ -258,7 +281,7 @@ class ConfigRules:
             return
         while (asked := self._asked.popleft()) != SessionClose():
             what = "a text sent before session.close was answered by neither session.updated nor ih6001"
-            found.append(Finding(clause(asked if isinstance(asked, str) else "CFG-2"), what))
+            found.append(Finding(clause(asked.clause_id if isinstance(asked, _Refusable) else "CFG-2"), what))
 
     def note_unreadable_answer(self) -> None:
         """Take a `session.updated` that could not be read as the answer to the oldest config."""
@@ -268,7 +291,7 @@ class ConfigRules:
 
     def judge_updated(self, message: SessionUpdated, found: list[Finding]) -> None:
         """Judge `session.updated` against the config that it answers (CFG-2, CFG-4)."""
-        if self._asked and isinstance(refusing := self._asked[0], str):
+        if self._asked and isinstance(refusable := self._asked[0], _Refusable):
             self._asked.popleft()
             self.in_force = SessionConfig(
                 message.include,
@@ -277,7 +300,7 @@ class ConfigRules:
                 self.in_force.audio_format,
             )
             what = "session.updated answers a text that is to be refused; ih6001 was due"
-            found.append(Finding(clause(refusing), what))
+            found.append(Finding(clause(refusable.clause_id), what))
             return
         before = self.in_force
         asked = next((item for item in self._asked if isinstance(item, SessionConfig)), None)
