@@ -778,6 +778,14 @@ def test_a_server_that_refuses_a_config_for_reasons_of_its_own_is_not_blamed_for
     assert session.server(updated(model="inter-2-audio"), error("ih6001"), updated(model="inter-2-audio")) == []
 
 
+def test_the_same_goes_for_configs_behind_session_ready() -> None:
+    session = Session(V2)
+    assert session.client(config(model="inter-2-audio")) == session.server(updated(model="inter-2-audio")) == []
+    audio = config(audio_format=json.loads(RAW_AUDIO)["audio_format"])
+    assert session.client(config(model="inter-2"), audio) == [("client", "CFG-8")]
+    assert session.server(error("ih6001"), updated(model="inter-2-audio")) == []
+
+
 def test_the_media_of_an_empty_segment_is_not_judged() -> None:
     session = Session(scans=True)
     seen = session.monitor.observe_bytes(CLIENT, b"")

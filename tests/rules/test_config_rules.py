@@ -641,6 +641,15 @@ def test_what_a_refused_config_made_wrong_may_be_right_after_all() -> None:
     assert updated(rules, model="inter-2-audio") == [("CFG-5", None)]
 
 
+def test_a_model_may_stay_what_it_was_where_the_change_was_refused() -> None:
+    rules = ConfigRules(V2)
+    rules.options = V2_OPTIONS
+    rules.note(SessionConfig(model="inter-2-audio"))
+    rules.note_broken("CFG-7", SessionConfig(model="inter-2"))
+    rules.judge_error(Error("ih6001", "too long"))
+    assert updated(rules, model="inter-2") == []
+
+
 def test_what_a_refused_text_was_made_of_makes_nothing_right() -> None:
     rules = ConfigRules(V2)
     rules.options = V2_OPTIONS
