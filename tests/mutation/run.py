@@ -343,7 +343,7 @@ The mutator is our own, in `tests/mutation/`. mutmut 3 changes the bodies of und
 what matters here stands elsewhere: the tables of the automata and of the revisions, and properties. cosmic-ray starts
 the tests anew for each mutant, and does not choose among them. This one knows from coverage which tests touch the
 changed line, and runs those alone, the quickest first, in a fork of a process that has everything loaded; only what
-takes effect at import is loaded anew. Hypothesis draws fewer examples than usual, the same ones each time.
+takes effect at import is loaded anew. Hypothesis draws the same examples each time, and does not make them shorter.
 
 Left alone are docstrings, annotations, imports, and sentences for people (strings with a space, f-strings). The tests
 are those of the session layer and of the media; a mutant's tests may take 25 s of the processor in all (`--budget`).

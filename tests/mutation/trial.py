@@ -50,7 +50,7 @@ Place = tuple[str, str, int]
 
 
 def be_quick() -> None:
-    """Let Hypothesis draw the same few examples each time, and not shrink what fails."""
+    """Let Hypothesis draw the same examples each time, and not shrink what fails."""
     settings.register_profile(
         "mutants",
         max_examples=60,
