@@ -698,6 +698,8 @@ SOUND_ENTRIES = [
     (b"mp4a", sound(0, 16, esds(0xA5, flags=0xE0)), "ac3"),
     (b"mp4a", sound(0, 16, esds(0xDD, flags=0x40)), "vorbis"),
     (b"mp4a", sound(0, 16, esds(0x77)), "aac"),
+    # A size of four bytes that announces a fifth: there are no more than four (ISO/IEC 14496-1, 8.3.3).
+    (b"mp4a", sound(0, 16, box(b"esds", words(0), b"\x03\x80\x80\x80\xa0\0\0\0\x04\x80\x80\x80\x92\x69")), "mp3"),
     (b"mp4a", sound(0, 16, box(b"esds", words(0), b"\x06\x00")), "aac"),
     (b"mp4a", sound(0, 16, box(b"esds", words(0), b"\x03\x80")), "aac"),
     (b"mp4a", sound(1, 16, box(b"wave", box(b"frma", b"mp4a"), esds(0x40, outer=False))), "aac"),
