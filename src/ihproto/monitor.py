@@ -321,6 +321,7 @@ class SessionMonitor:
             found.append(self._client.refuses(ClientTrigger.SEND_SEGMENT))
             number = self._ledger.begin()
             self._rules.begin_segment(number)
+            self._rules.config.begin_media()
             self._oversize = False
             self._scanning = True
             if self._scanner is not None:

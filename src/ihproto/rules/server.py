@@ -124,7 +124,6 @@ class ServerRules:
     def begin_segment(self, number: int) -> None:
         """Take note that the client has begun to send a segment."""
         self.errors.segments_sent = number
-        self.config.begin_media()
         if self._revision.emission is Emission.SEGMENTS:
             self.status.begin(number)
 
