@@ -50,7 +50,7 @@ bench: $(READY) ## Measure speed, memory and many sessions, against the publishe
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[bench]'
 	$(BIN)/python bench/run.py $(BENCH)
 
-explore: $(READY) ## Draw new examples for the tests of properties, many more than usual (an hour)
+explore: $(READY) ## Draw new examples for the tests of properties, many more than usual (half an hour)
 	$(BIN)/pytest --hypothesis-profile=explore --numprocesses=auto $(EXPLORE)
 
 EXPLORE ?= $(shell grep -rl --include='test_*.py' '^from hypothesis import' tests)

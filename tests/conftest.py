@@ -6,7 +6,7 @@ fails here. `--hypothesis-profile=explore` draws new examples every time, and ma
 
 from __future__ import annotations
 
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 
 settings.register_profile(
     "steady",
@@ -24,5 +24,12 @@ settings.register_profile(
     max_examples=2000,
     stateful_step_count=80,
     print_blob=True,
+)
+# For `make mutants`: what fails need not be made shorter.
+settings.register_profile(
+    "mutants",
+    settings.get_profile("steady"),
+    phases=[Phase.explicit, Phase.generate],
+    suppress_health_check=list(HealthCheck),
 )
 settings.load_profile("steady")

@@ -7,6 +7,7 @@ import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
+from types import ModuleType
 from typing import Any, Protocol, TypeAlias, Unpack
 
 import anyio
@@ -49,14 +50,14 @@ FACES = (
 )
 
 
-def adapter(face: Face) -> Any:
-    """The adapter, as a module."""
-    return ihproto.trio if face.name == "trio" else ihproto.anyio
+def adapter(name: str) -> ModuleType:
+    """The adapter of a face, by its name."""
+    return ihproto.trio if name == "trio" else ihproto.anyio
 
 
 def make_api(face: Face, url: str, **options: Any) -> Api:
     """What the service offers by plain HTTP, for this face."""
-    found = adapter(face).Api(url, **options)
+    found = adapter(face.name).Api(url, **options)
     assert isinstance(found, Api)
     return found
 

@@ -553,7 +553,7 @@ def test_a_token_source_is_a_credential_for_calls_and_for_sessions(run: Run) -> 
             credentials.append(stream.request.credential.value)
             await analyse(stream)
 
-        async with face.serve(handler) as server, adapter(face).connect(server.url, source):
+        async with face.serve(handler) as server, adapter(face.name).connect(server.url, source):
             pass
         assert credentials == ["tok-1"]
 

@@ -6,13 +6,13 @@ import functools
 import ssl
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, contextmanager
-from types import ModuleType
 from unittest import mock
 
 import anyio
 import attrs
 import trio
 import trustme
+from adapters.faces import adapter
 from faults.line import CLOSING, IDLE, UPGRADE, End, Kind, TrioEnd
 from wire.raw import KEY
 
@@ -36,11 +36,6 @@ Client = Callable[[str, End], Awaitable[str]]
 Limits = Mapping[Kind, tuple[float, float]]
 
 _AT_ONCE = dict.fromkeys((Kind.CUT, Kind.RESET, Kind.HALF_CLOSE, Kind.DRIP), (0.0, 0.0))
-
-
-def adapter(face: str) -> ModuleType:
-    """The adapter of a face."""
-    return ihproto.trio if face == "trio" else ihproto.anyio
 
 
 @functools.cache

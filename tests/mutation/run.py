@@ -31,7 +31,6 @@ from mutation.trial import (
     OPTIONS,
     ROOT,
     SOURCE,
-    be_quick,
     first_failure,
     live_functions,
     plant,
@@ -108,7 +107,6 @@ def _record(digest: str, kept: Path) -> str | None:
     paths = [str(SOURCE / module) for module in MODULES]
     measured = coverage.Coverage(data_file=None, include=paths, config_file=False)
     measured.start()
-    be_quick()
     recorder = _Recorder(measured)
     pytest.main([*OPTIONS, *TESTS], plugins=[recorder])
     measured.stop()
@@ -255,7 +253,6 @@ class _Loaded:
 def _try_in_functions(
     wanted: Sequence[Mutant], trees: Mapping[str, ast.Module], tests: Tests, results: Results
 ) -> str | None:
-    be_quick()
     pytest.main([*OPTIONS, *TESTS], plugins=[_Loaded(wanted, trees, tests, results)])
     return None
 

@@ -22,7 +22,6 @@ from types import CodeType, FunctionType, ModuleType
 
 import pytest
 from _pytest.runner import runtestprotocol
-from hypothesis import HealthCheck, Phase, settings
 from mutation.operators import Mutant
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -47,19 +46,6 @@ _PATIENCE_FACTOR = 20.0
 
 #: Where a live function is looked up: its name with those of its classes, and its first line.
 Place = tuple[str, str, int]
-
-
-def be_quick() -> None:
-    """Let Hypothesis draw the same examples each time, and not shrink what fails."""
-    settings.register_profile(
-        "mutants",
-        max_examples=60,
-        derandomize=True,
-        database=None,
-        deadline=None,
-        phases=[Phase.explicit, Phase.generate],
-        suppress_health_check=list(HealthCheck),
-    )
 
 
 def run_forked(work: Callable[[], str | None]) -> str | None:
@@ -205,7 +191,6 @@ def try_at_import(
     """Import the library with a mutant in it and run test files; tell what killed it."""
     signal.setitimer(signal.ITIMER_PROF, 60)
     sys.meta_path.insert(0, _ChangedModule(mutant, tree))
-    be_quick()
     trial = _Trial(likely, seconds, budget)
     code = pytest.main([*OPTIONS, *files], plugins=[trial])
     if trial.killer is None and code not in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):

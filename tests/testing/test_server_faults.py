@@ -88,14 +88,13 @@ def test_only_what_can_be_broken_can_be_chosen() -> None:
 @pytest.mark.parametrize("revision", ih.REVISIONS.values(), ids=lambda revision: revision.id)
 def test_the_usual_settings_of_hypothesis_are_enough(revision: ih.Revision) -> None:
     """No health check fails but for that of time, which depends on the machine."""
-    slow = [HealthCheck.too_slow]
     usual = settings(
         settings.get_profile("default"),
         derandomize=True,
         database=None,
         deadline=None,
         max_examples=15,
-        suppress_health_check=slow,
+        suppress_health_check=[HealthCheck.too_slow],
     )
     usual(
         given(server_sessions(revision, unknown=True), broken_server_sessions(revision))(lambda legal, broken: None)

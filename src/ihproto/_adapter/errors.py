@@ -20,7 +20,7 @@ class StreamError(Exception):
     """
 
     def __init__(self, text: str, secrets: Collection[str] = ()) -> None:
-        super().__init__(Redactor(secrets).text(text) if secrets else text)
+        super().__init__(Redactor(secrets).text(text))
 
 
 class ConnectError(StreamError):
